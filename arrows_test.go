@@ -26,7 +26,7 @@ var arrows = map[string][]string{
 	"inference/constraint":    {"inference"},
 	"inference/serve":         {"inference"},
 	"inference/engine":        {"inference", "inference/constraint", "inference/chat"},
-	"inference/llama":         {"inference", "inference/engine"},
+	"inference/llama":         {"inference", "inference/engine", "inference/model"},
 	"inference/model":         {"inference"},
 	// floor 2: policy
 	"daemon": {"hw", "mqtt", "inference", "inference/model"},
