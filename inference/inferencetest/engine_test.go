@@ -1,0 +1,7 @@
+package inferencetest
+
+import "testing"
+
+func TestScriptedEngine(t *testing.T) {
+	Suite(t, func(*testing.T) Generator { return &Engine{} })
+}
