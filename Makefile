@@ -1,0 +1,67 @@
+# Lineside: build, demo, test. `make help` lists the targets.
+#
+# C and C++ get their flags from tools/cgoenv.sh; only lineside-engine needs them.
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+GOBUILD := go build -trimpath -ldflags '$(LDFLAGS)'
+CGO     := eval "$$(tools/cgoenv.sh native)" &&
+FUZZ    ?= 10s
+export GOFLAGS ?= -buildvcs=false
+
+.PHONY: help deps build build-arm64 demo test test-go test-engine test-e2e test-arm64 check lint race fuzz bench clean
+
+help: ## this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+deps: ## install what is missing (apt, asks for nothing else)
+	@tools/deps.sh build test arm64
+
+build: ## bin/linesided, bin/lineside-engine, bin/lineside for this machine
+	@tools/deps.sh build
+	CGO_ENABLED=0 $(GOBUILD) -o bin/ ./cmd/linesided ./cmd/lineside
+	@echo "building lineside-engine: the first time takes two minutes or more"
+	@$(CGO) $(GOBUILD) -o bin/ ./cmd/lineside-engine
+
+build-arm64: ## the same under bin/arm64 (engine for any 64-bit Pi, and -dotprod for Pi 5 and Orin)
+	@tools/deps.sh build arm64
+	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GOBUILD) -o bin/arm64/ ./cmd/linesided ./cmd/lineside
+	@eval "$$(tools/cgoenv.sh pi4)" && $(GOBUILD) -o bin/arm64/lineside-engine ./cmd/lineside-engine
+	@eval "$$(tools/cgoenv.sh pi5)" && $(GOBUILD) -o bin/arm64/lineside-engine-dotprod ./cmd/lineside-engine
+
+demo: build ## start the appliance with its own broker and model, ask it, show the answers (ONCE=1: then stop)
+	@tools/demo.sh $(if $(ONCE),--once)
+
+test: deps test-go test-engine test-e2e test-arm64 ## every test
+
+test-go: ## everything that needs no C
+	CGO_ENABLED=0 go vet ./...
+	CGO_ENABLED=0 go test ./...
+
+test-engine: ## the C side, with the CPU's own features
+	@echo "testing inference/llama with cgo: the first build takes two minutes or more"
+	@$(CGO) go test ./inference/llama/... ./tests/...
+
+test-e2e: build ## the built programs against a real Mosquitto
+	CGO_ENABLED=0 LINESIDE_BIN=$(CURDIR)/bin go test -count=1 ./tests/e2e/...
+
+test-arm64: build-arm64 ## the arm64 engine answers under emulation
+	CGO_ENABLED=0 LINESIDE_BIN=$(CURDIR)/bin go test -count=1 -run 'ARM64' ./tests/arm64/...
+
+check: test lint race fuzz ## test, and lint, race detector, short fuzz
+
+lint:
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "run gofmt -w on these"; exit 1; }
+	CGO_ENABLED=0 go tool staticcheck ./...
+
+race:
+	@$(CGO) go test -race ./...
+
+fuzz:
+	@FUZZ=$(FUZZ) tools/fuzz.sh
+
+bench: build ## the figures of docs/performance.md, on this machine
+	@bin/lineside bench
+
+clean: ## remove what make built
+	rm -rf bin dist build
