@@ -9,7 +9,9 @@ package engine
 import "errors"
 
 // ErrAborted is what Runtime.Decode returns after its abort function said stop.
-// Cells of sequences in that batch must then be treated as unknown.
+// Which places of the batch were computed is then unknown: before their
+// sequences are used again, take the batch's positions out of them
+// (RemoveSeq). Earlier cells of the same sequences stand.
 var ErrAborted = errors.New("decode aborted")
 
 // ErrNoCells is what Runtime.Decode returns when the KV cache cannot hold the
@@ -37,16 +39,20 @@ type Limits struct {
 // except SetThreads and Abort functions, which any may call.
 type Runtime interface {
 	Limits() Limits
-	// Decode computes one pass. It returns ErrAborted, ErrNoCells or a fault.
+	// Decode computes one pass. Positions of a sequence follow each other
+	// without a gap, from 0. It returns ErrAborted, ErrNoCells or a fault; a
+	// batch that is wrong in itself is a fault that changes nothing.
 	Decode(batch []Token) error
 	// Logits of the batch place i, which must have asked for them. The slice
 	// is the Runtime's own and holds until the next Decode.
 	Logits(i int) ([]float32, error)
 	// CopySeq lets dst share src's cells in positions [from, to) without
-	// copying them; to < 0 means the end.
+	// copying them; to < 0 means the end. dst must hold none of these positions.
 	CopySeq(src, dst, from, to int32) error
 	// RemoveSeq takes seq out of its cells in positions [from, to); to < 0
-	// means the end. Cells without a sequence are free.
+	// means the end. Cells without a sequence are free. seq < 0 empties the
+	// cache: the next Decode places its tokens, and so rounds its sums, as in
+	// a context just opened.
 	RemoveSeq(seq, from, to int32) error
 	// SaveSeq returns the state of one sequence; LoadSeq puts it back into an
 	// empty sequence of the same model and build, and returns the number of
