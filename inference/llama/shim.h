@@ -1,0 +1,60 @@
+// The calls into llama.cpp that Go makes. Every C++ exception ends behind them.
+#ifndef LINESIDE_SHIM_H
+#define LINESIDE_SHIM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "llama.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// A model with its context, threads and the Go side that it reports to.
+// Without context it is a vocabulary alone.
+typedef struct ls_session ls_session;
+
+typedef struct {
+	uint32_t cells, batch, chunk, sequences;
+	bool vocab_only, mapped, lock, flash;
+	uint32_t poll; // 0 to 100: how long workers spin for the next pass before they sleep
+	uintptr_t go_; // handle that progress and abort calls carry
+} ls_options;
+
+// Reasons of the last failure, in llama.cpp's words, go to err.
+ls_session *ls_open(const char *path, const ls_options *o, char *err, size_t cap);
+void ls_close(ls_session *s);
+
+// Results of ls_decode besides llama_decode's own (0 done, 1 no cells, 2 aborted).
+enum { LS_THROWN = -100 };
+
+// seqs holds the ids of all tokens one after the other, n_seqs how many each has.
+int ls_decode(ls_session *s, int n, int threads, const int32_t *token, const int32_t *pos,
+	const int32_t *n_seqs, const int32_t *seqs, const int8_t *logits, char *err, size_t cap);
+// The logits of batch place i, or NULL; *finite says whether all are numbers.
+const float *ls_logits(ls_session *s, int i, bool *finite);
+
+int32_t ls_last(ls_session *s, int32_t seq); // last position, or -1
+bool ls_remove(ls_session *s, int32_t seq, int32_t from, int32_t to);
+void ls_copy(ls_session *s, int32_t src, int32_t dst, int32_t from, int32_t to);
+size_t ls_state_size(ls_session *s, int32_t seq);
+size_t ls_state_get(ls_session *s, int32_t seq, uint8_t *dst, size_t size);
+size_t ls_state_set(ls_session *s, int32_t seq, const uint8_t *src, size_t size, char *err, size_t cap);
+
+void ls_watch(ls_session *s, bool on); // whether to ask Go for an abort
+
+int32_t ls_vocab_size(ls_session *s);
+// Tokens of text, or minus the number that would fit, or INT32_MIN on failure.
+int32_t ls_tokenize(ls_session *s, const char *text, int32_t len, int32_t *out, int32_t cap, bool special);
+// All pieces one after the other; end[i] is where the i-th ends. Returns the bytes needed.
+size_t ls_pieces(ls_session *s, char *buf, size_t cap, uint32_t *end, bool *eog);
+
+// Sends llama.cpp's log to Go.
+void ls_log_to_go(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
