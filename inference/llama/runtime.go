@@ -236,7 +236,7 @@ func (r *Runtime) Logits(i int) ([]float32, error) {
 	return unsafe.Slice((*float32)(unsafe.Pointer(p)), r.limits.Vocab), nil
 }
 
-// CopySeq implements engine.Runtime. dst must not hold the positions yet.
+// CopySeq implements engine.Runtime.
 func (r *Runtime) CopySeq(src, dst, from, to int32) error {
 	if err := r.sequence(src); err != nil {
 		return err
@@ -244,7 +244,10 @@ func (r *Runtime) CopySeq(src, dst, from, to int32) error {
 	if err := r.sequence(dst); err != nil {
 		return err
 	}
-	if last := int32(C.ls_last(r.s.c, C.int32_t(dst))); src != dst && last >= max(from, 0) {
+	if src == dst {
+		return nil
+	}
+	if last := int32(C.ls_last(r.s.c, C.int32_t(dst))); last >= max(from, 0) {
 		return fmt.Errorf("copy to sequence %d from position %d on: it holds positions up to %d", dst, from, last)
 	}
 	C.ls_copy(r.s.c, C.int32_t(src), C.int32_t(dst), C.int32_t(from), C.int32_t(to))
@@ -253,6 +256,10 @@ func (r *Runtime) CopySeq(src, dst, from, to int32) error {
 
 // RemoveSeq implements engine.Runtime.
 func (r *Runtime) RemoveSeq(seq, from, to int32) error {
+	if seq < 0 && r.s.c != nil {
+		C.ls_clear(r.s.c)
+		return nil
+	}
 	if err := r.sequence(seq); err != nil {
 		return err
 	}

@@ -198,6 +198,8 @@ bool ls_remove(ls_session *s, int32_t seq, int32_t from, int32_t to) {
 	return llama_memory_seq_rm(llama_get_memory(s->ctx), seq, from, to);
 }
 
+void ls_clear(ls_session *s) { llama_memory_clear(llama_get_memory(s->ctx), false); }
+
 void ls_copy(ls_session *s, int32_t src, int32_t dst, int32_t from, int32_t to) {
 	llama_memory_seq_cp(llama_get_memory(s->ctx), src, dst, from, to);
 }

@@ -7,10 +7,12 @@ package llama
 import "C"
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"unsafe"
 
@@ -31,6 +33,10 @@ type vocabulary struct {
 	bytes []byte   // all pieces one after the other
 	end   []uint32 // where each ends
 	eog   []bool
+
+	// lead is what a line end before a text becomes where llama.cpp puts a space
+	// before every text (SentencePiece): with it in front, the text stays as it is.
+	lead []int32
 }
 
 // Vocabulary is a vocabulary without a model.
@@ -70,7 +76,21 @@ func newVocabulary(s *session) (*vocabulary, error) {
 			(*C.uint32_t)(unsafe.Pointer(&v.end[0])), (*C.bool)(unsafe.Pointer(&v.eog[0]))))
 	}
 	v.bytes = append([]byte(nil), v.bytes[:v.end[n-1]]...)
-	return v, nil
+	return v, v.findLead()
+}
+
+// findLead sets lead where the tokenizer adds a space.
+func (v *vocabulary) findLead() error {
+	ids, err := v.split("a", false)
+	if err != nil || len(ids) == 0 || !bytes.HasPrefix(v.Piece(ids[0]), []byte(" ")) {
+		return err
+	}
+	lead, err := v.split("\n", false)
+	if err != nil {
+		return err
+	}
+	v.lead = lead
+	return nil
 }
 
 func (v *vocabulary) close() {
@@ -115,6 +135,21 @@ func (v *vocabulary) Tokenize(text string, special bool) ([]int32, error) {
 	if v.s == nil {
 		return nil, errClosed
 	}
+	if v.lead == nil {
+		return v.split(text, special)
+	}
+	ids, err := v.split("\n"+text, special)
+	if err == nil && !slices.Equal(ids[:min(len(v.lead), len(ids))], v.lead) {
+		err = fmt.Errorf("tokenizing %d bytes: %w", len(text), errThrown)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return ids[len(v.lead):], nil
+}
+
+// split is llama.cpp's own tokenizing.
+func (v *vocabulary) split(text string, special bool) ([]int32, error) {
 	out := make([]int32, len(text)/2+16)
 	for {
 		n := C.ls_tokenize(v.s.c, (*C.char)(unsafe.Pointer(unsafe.StringData(text))), C.int32_t(len(text)),
