@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"lineside/inference/model/gguf"
+	"lineside/inference/model/modeltest"
 )
 
 // small is a layout with every kind of value and two tensors.
@@ -261,7 +262,7 @@ func TestWriterRefuses(t *testing.T) {
 // TestPublishedVocabularies reads headers that llama.cpp's own tools wrote.
 func TestPublishedVocabularies(t *testing.T) {
 	for file, tokens := range map[string]int{"llama3-bpe-vocab.gguf": 128256, "llama2-spm-vocab.gguf": 32000} {
-		f, err := gguf.Open(filepath.Join(shared(t), "data", file))
+		f, err := gguf.Open(modeltest.Shared(t, "data", file))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -271,18 +272,6 @@ func TestPublishedVocabularies(t *testing.T) {
 			t.Errorf("%s: %d tokens, architecture %q, %v", file, len(list), f.Architecture(), err)
 		}
 	}
-}
-
-// shared is the folder of published data that lies beside the repository.
-func shared(t *testing.T) string {
-	dir := os.Getenv("LINESIDE_SHARED")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "..", "shared")
-	}
-	if _, err := os.Stat(filepath.Join(dir, "data")); err != nil {
-		t.Skipf("no published data: %v (set LINESIDE_SHARED)", err)
-	}
-	return dir
 }
 
 // FuzzRead holds the reader to its word: no panic, and whatever passes lies
