@@ -203,16 +203,17 @@ func (m Model) fill(ctx context.Context, t gguf.Tensor, w io.Writer, buf []byte)
 	return nil
 }
 
-// sigma is the deviation of a tensor's weights. Sums over a row come out near 1, the
-// layers' additions to the stream together as large as what they add to, and logits
-// spread by 3, so that some tokens are likelier than others.
+// sigma is the deviation of a tensor's weights. Sums over a row come out near 1, and
+// logits spread by 3, so that some tokens are likelier than others. What the layers
+// add to the stream together outweighs the token's own embedding: tied models would
+// otherwise say their last token again and again.
 func (m Model) sigma(t gguf.Tensor) float32 {
 	s := 1 / math.Sqrt(float64(t.Dims[0]))
 	switch {
 	case strings.HasPrefix(t.Name, "token_embd"), strings.HasPrefix(t.Name, "output."):
 		s = 3 / math.Sqrt(float64(m.Shape.Hidden))
 	case strings.Contains(t.Name, "attn_output"), strings.Contains(t.Name, "ffn_down"):
-		s /= math.Sqrt(float64(2 * m.Shape.Layers))
+		s *= 10 / math.Sqrt(float64(2*m.Shape.Layers))
 	}
 	return float32(s)
 }
