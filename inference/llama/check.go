@@ -16,7 +16,7 @@ const (
 )
 
 // architectures that are tested here, by their name in general.architecture.
-var architectures = []string{"llama", "llama4"}
+var architectures = []string{"llama", "llama4", "mistral3"}
 
 // hints say more about files that people are likely to try.
 var hints = map[string]string{

@@ -222,6 +222,9 @@ func (r *Runtime) sequence(seq int32) error {
 // Logits implements engine.Runtime. Logits that are no numbers are an error: the
 // weights or the memory are damaged.
 func (r *Runtime) Logits(i int) ([]float32, error) {
+	if r.s.c == nil {
+		return nil, errClosed
+	}
 	if i < 0 || i >= len(r.asked) || !r.asked[i] {
 		return nil, fmt.Errorf("batch place %d did not ask for logits", i)
 	}
@@ -256,12 +259,12 @@ func (r *Runtime) CopySeq(src, dst, from, to int32) error {
 
 // RemoveSeq implements engine.Runtime.
 func (r *Runtime) RemoveSeq(seq, from, to int32) error {
-	if seq < 0 && r.s.c != nil {
+	if err := r.sequence(max(seq, 0)); err != nil {
+		return err
+	}
+	if seq < 0 {
 		C.ls_clear(r.s.c)
 		return nil
-	}
-	if err := r.sequence(seq); err != nil {
-		return err
 	}
 	if !C.ls_remove(r.s.c, C.int32_t(seq), C.int32_t(from), C.int32_t(to)) {
 		return fmt.Errorf("positions %d to %d of sequence %d cannot be removed", from, to, seq)

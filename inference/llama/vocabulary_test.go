@@ -2,33 +2,18 @@ package llama_test
 
 import (
 	"errors"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"lineside/inference/engine/enginetest"
 	"lineside/inference/llama"
+	"lineside/inference/model/modeltest"
 )
-
-// shared is a file of the published data that lies beside the repository.
-func shared(t testing.TB, name string) string {
-	t.Helper()
-	dir := os.Getenv("LINESIDE_SHARED")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "shared")
-	}
-	path := filepath.Join(dir, "data", name)
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("no shared data: %v", err)
-	}
-	return path
-}
 
 func vocabulary(t testing.TB, name string) llama.Vocabulary {
 	t.Helper()
-	v, err := llama.LoadVocabulary(shared(t, name))
+	v, err := llama.LoadVocabulary(modeltest.Shared(t, "data", name))
 	skipWithoutCgo(t, err)
 	if err != nil {
 		t.Fatal(err)
@@ -160,7 +145,7 @@ func TestLongTexts(t *testing.T) {
 }
 
 func TestClosedVocabulary(t *testing.T) {
-	v, err := llama.LoadVocabulary(shared(t, "llama2-spm-vocab.gguf"))
+	v, err := llama.LoadVocabulary(modeltest.Shared(t, "data", "llama2-spm-vocab.gguf"))
 	skipWithoutCgo(t, err)
 	if err != nil {
 		t.Fatal(err)
