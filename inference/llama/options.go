@@ -15,6 +15,10 @@ const maxThreads = 512
 // ErrModel marks a file that is not a model this program can run. The text says why.
 var ErrModel = errors.New("not a usable model")
 
+// ErrState marks a saved state that this model and build did not write, or that
+// is damaged.
+var ErrState = errors.New("saved state does not fit")
+
 // ErrNoCgo says that this program was built without a model runtime.
 var ErrNoCgo = errors.New("built without cgo: `make build` builds the engine with its runtime")
 

@@ -8,7 +8,6 @@ import "C"
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -24,10 +23,6 @@ import (
 // build names the code whose states can be read back: llama.cpp's layout of cells
 // and the processor's byte order. It changes with go.mod's version of ollama.
 const build = "ollama/llama v0.24.0 f16 " + runtime.GOARCH
-
-// ErrState marks a saved state that this model and build did not write, or that
-// is damaged.
-var ErrState = errors.New("saved state does not fit")
 
 // A saved state is stateMagic, the fingerprint of model and build, the number of
 // tokens (4 bytes), the length of the data (8), the data and its CRC-32C (4).

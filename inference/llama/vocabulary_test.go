@@ -67,6 +67,7 @@ func TestRoundTrip(t *testing.T) {
 
 // TestKnownTokens holds the splitting to what Meta's own tokenizers give.
 func TestKnownTokens(t *testing.T) {
+	loaded := map[string]llama.Vocabulary{}
 	for _, c := range []struct {
 		file, text string
 		special    bool
@@ -82,7 +83,11 @@ func TestKnownTokens(t *testing.T) {
 		{"llama2-spm-vocab.gguf", "<s></s>", true, []int32{1, 2}},
 		{"llama2-spm-vocab.gguf", "\n", false, []int32{13}},
 	} {
-		v := vocabulary(t, c.file)
+		v, ok := loaded[c.file]
+		if !ok {
+			v = vocabulary(t, c.file)
+			loaded[c.file] = v
+		}
 		got, err := v.Tokenize(c.text, c.special)
 		if err != nil || !slices.Equal(got, c.want) {
 			t.Errorf("%s: Tokenize(%q, %v) = %v, %v; want %v", c.file, c.text, c.special, got, err, c.want)
