@@ -20,7 +20,7 @@ func modelCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	cmd.AddCommand(modelSynthCommand())
+	cmd.AddCommand(modelSynthCommand(), modelCatalogueCommand(), modelInspectCommand(), modelFitCommand())
 	return cmd
 }
 

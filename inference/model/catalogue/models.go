@@ -164,6 +164,7 @@ func mistral() []Model {
 		return text(id, name, "mistral", released, l, s, langs, tokenizer, header)
 	}
 	research := "its licence allows research only: commercial use needs a contract with Mistral AI"
+	untested := "the engine has no tested support for its architecture mistral3"
 	mixtral := m("mixtral-8x7b", "Mixtral 8x7B", "2023-12-11", licence.Apache20,
 		experts(8, 2, 14336, 1, dense(32, 4096, 32, 8, 128, 14336, 32000, 32768, 1e6)), five, SentencePiece)
 	mixtral.Active = 12_880_000_000
@@ -176,7 +177,7 @@ func mistral() []Model {
 			Licence: licence.Mistral, Verdict: Refuse, Why: "no public weights; a hub's namesake with 14 layers is another model"},
 		m("ministral-8b-2410", "Ministral 8B 2410", "2024-10", licence.Mistral, dense(36, 4096, 32, 8, 128, 12288, 131072, 131072, 1e8), ten, Tekken).but(Refuse, research),
 		m("mistral-small-24b", "Mistral Small 24B 2501", "2025-01", licence.Apache20, dense(40, 5120, 32, 8, 128, 32768, 131072, 32768, 1e8), ten, Tekken),
-		m("ministral-3-3b", "Ministral 3 3B 2512", "2025-12-02", licence.Apache20, arch("mistral3", tied(dense(26, 3072, 32, 8, 128, 9216, 131072, 262144, 1e6))), ten+" ar", Tekken).sees(),
-		m("ministral-3-8b", "Ministral 3 8B 2512", "2025-12-02", licence.Apache20, arch("mistral3", dense(34, 4096, 32, 8, 128, 14336, 131072, 262144, 1e6)), ten+" ar", Tekken).sees(),
+		m("ministral-3-3b", "Ministral 3 3B 2512", "2025-12-02", licence.Apache20, arch("mistral3", tied(dense(26, 3072, 32, 8, 128, 9216, 131072, 262144, 1e6))), ten+" ar", Tekken).sees().but(Refuse, untested),
+		m("ministral-3-8b", "Ministral 3 8B 2512", "2025-12-02", licence.Apache20, arch("mistral3", dense(34, 4096, 32, 8, 128, 14336, 131072, 262144, 1e6)), ten+" ar", Tekken).sees().but(Refuse, untested),
 	}
 }
