@@ -1,0 +1,289 @@
+package constraint
+
+import (
+	"encoding/binary"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// frame is one open rule: where the caller goes on, with which counter. Equal
+// frames are one frame.
+type frame struct {
+	id     uint32
+	ret    int32
+	count  int32
+	depth  int32
+	short  int32 // fewest bytes from ret to the end of the answer, a lower bound
+	parent *frame
+}
+
+type frameKey struct {
+	ret, count int32
+	parent     *frame
+}
+
+// config is one reading of the answer so far.
+type config struct {
+	node, count int32
+	frame       *frame // nil in the root rule
+}
+
+// dstate is a set of readings: a state of the deterministic automaton that is
+// built as answers walk through it.
+type dstate struct {
+	configs []config
+	accept  bool      // the answer may end here
+	out     [4]uint64 // bytes that may follow
+	short   int32     // fewest bytes to an end, a lower bound
+	plain   int32     // plain characters that may follow in a row, none for any number
+	next    []atomic.Pointer[dstate]
+
+	closing atomic.Int64           // known shortest ending, see closing.go
+	mask    atomic.Pointer[masked] // known mask, see mask.go
+}
+
+// dfa is the deterministic automaton of a machine, made where it is walked.
+type dfa struct {
+	m     *machine
+	start *dstate
+
+	mu      sync.Mutex
+	states  map[string]*dstate
+	frames  map[frameKey]*frame
+	frameID uint32
+	size    int // estimated bytes of states and frames
+
+	set  []config            // scratch of step
+	seen map[config]struct{} // scratch of step
+	todo []config            // scratch of step
+	key  []byte              // scratch of intern
+
+	masks maskCache
+}
+
+// dfaBudget is how many bytes of visited states are remembered; then the
+// automaton forgets and starts again. States that answers hold stay theirs.
+const dfaBudget = 24 << 20
+
+func (d *dfa) init(m *machine) error {
+	d.m = m
+	d.seen = map[config]struct{}{}
+	d.forget()
+	d.begin()
+	accept := d.close(config{node: m.root})
+	if d.ambiguous() {
+		return unsupported("the grammar is too ambiguous: its start can be read in more than %d ways", maxConfigs)
+	}
+	d.start = d.intern(accept)
+	return nil
+}
+
+func (d *dfa) forget() {
+	d.states = map[string]*dstate{}
+	d.frames = map[frameKey]*frame{}
+	d.size = 0
+}
+
+func (s *dstate) allows(b byte) bool { return s.out[b>>6]>>(b&63)&1 != 0 }
+
+// step is the state after b, or nil where b may not follow.
+func (d *dfa) step(s *dstate, b byte) *dstate {
+	if !s.allows(b) {
+		return nil
+	}
+	if t := s.next[d.m.class[b]].Load(); t != nil {
+		return t
+	}
+	return d.grow(s, b)
+}
+
+// grow computes a step for the first time.
+func (d *dfa) grow(s *dstate, b byte) *dstate {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	slot := &s.next[d.m.class[b]]
+	if t := slot.Load(); t != nil {
+		return t
+	}
+	if d.size > dfaBudget {
+		d.forget()
+	}
+	d.begin()
+	accept := false
+	for _, c := range s.configs {
+		for _, e := range d.m.nodes[c.node].edges {
+			if e.lo <= b && b <= e.hi && d.close(config{e.to, c.count, c.frame}) {
+				accept = true
+			}
+		}
+	}
+	if d.ambiguous() || len(d.set) == 0 && !accept {
+		return nil
+	}
+	t := d.intern(accept)
+	slot.Store(t)
+	return t
+}
+
+func (d *dfa) begin() {
+	d.set = d.set[:0]
+	clear(d.seen)
+}
+
+// close follows every step from c that consumes nothing. It adds the places
+// that wait for a byte to d.set and reports whether the answer may end.
+func (d *dfa) close(c config) (accept bool) {
+	d.todo = append(d.todo[:0], c)
+	for len(d.todo) > 0 {
+		c := d.todo[len(d.todo)-1]
+		d.todo = d.todo[:len(d.todo)-1]
+		n := &d.m.nodes[c.node]
+		if d.tooDeep(c.node, c.frame) {
+			continue
+		}
+		if d.ambiguous() {
+			return accept
+		}
+		if _, ok := d.seen[c]; ok {
+			continue
+		}
+		d.seen[c] = struct{}{}
+		switch n.kind {
+		case kBytes:
+			d.set = append(d.set, c)
+		case kSplit:
+			for _, o := range n.outs {
+				d.todo = append(d.todo, config{o, c.count, c.frame})
+			}
+		case kCall:
+			d.todo = append(d.todo, config{n.rule, 0, d.push(n.to, c.count, c.frame)})
+		case kTail:
+			d.todo = append(d.todo, config{n.rule, 0, c.frame})
+		case kInc:
+			d.todo = append(d.todo, config{n.to, min(c.count+1, n.n), c.frame})
+		case kLess:
+			if c.count < n.n {
+				d.todo = append(d.todo, config{n.to, c.count, c.frame})
+			}
+		case kLeast:
+			if c.count >= n.n {
+				d.todo = append(d.todo, config{n.to, c.count, c.frame})
+			}
+		case kRet:
+			if c.frame == nil {
+				accept = true
+			} else {
+				d.todo = append(d.todo, config{c.frame.ret, c.frame.count, c.frame.parent})
+			}
+		}
+	}
+	return accept
+}
+
+// ambiguous reports that the answer so far can be read in more ways than are
+// worth following: the step is then refused. Only odd grammars come here.
+func (d *dfa) ambiguous() bool { return len(d.set) > maxConfigs || len(d.seen) > 16*maxConfigs }
+
+func (d *dfa) tooDeep(node int32, f *frame) bool {
+	return f != nil && f.depth+d.m.nodes[node].deep > maxDepth
+}
+
+// push is the frame of a call.
+func (d *dfa) push(ret, count int32, parent *frame) *frame {
+	k := frameKey{ret, count, parent}
+	if f := d.frames[k]; f != nil {
+		return f
+	}
+	d.frameID++
+	f := &frame{id: d.frameID, ret: ret, count: count, depth: 1, parent: parent}
+	if parent != nil {
+		f.depth = parent.depth + 1
+	}
+	f.short = d.shortest(config{ret, count, parent})
+	d.frames[k] = f
+	d.size += 128
+	return f
+}
+
+// shortest is the fewest bytes from c to the end of the answer, a lower bound.
+func (d *dfa) shortest(c config) int32 {
+	n := &d.m.nodes[c.node]
+	short := n.short
+	if rest := n.floor - c.count - 1; rest > 0 {
+		short = min(short+min(rest, far/max(n.unit, 1))*n.unit, far)
+	}
+	if c.frame != nil {
+		short = min(short+c.frame.short, far)
+	}
+	return short
+}
+
+// intern is the one state that stands for d.set.
+func (d *dfa) intern(accept bool) *dstate {
+	slices.SortFunc(d.set, func(a, b config) int {
+		if a.node != b.node {
+			return int(a.node - b.node)
+		}
+		if a.count != b.count {
+			return int(a.count - b.count)
+		}
+		return int(int64(a.frame.ident()) - int64(b.frame.ident()))
+	})
+	d.key = d.key[:0]
+	if accept {
+		d.key = append(d.key, 1)
+	}
+	for _, c := range d.set {
+		d.key = binary.LittleEndian.AppendUint32(d.key, uint32(c.node))
+		d.key = binary.LittleEndian.AppendUint32(d.key, uint32(c.count))
+		d.key = binary.LittleEndian.AppendUint32(d.key, c.frame.ident())
+	}
+	if s := d.states[string(d.key)]; s != nil {
+		return s
+	}
+	s := &dstate{
+		configs: slices.Clone(d.set),
+		accept:  accept,
+		short:   far,
+		next:    make([]atomic.Pointer[dstate], len(d.m.reps)),
+	}
+	s.closing.Store(unknown)
+	if accept {
+		s.short = 0
+	}
+	for _, c := range s.configs {
+		s.short = min(s.short, d.shortest(c))
+		d.outgoing(s, c)
+	}
+	d.states[string(d.key)] = s
+	d.size += 256 + 2*len(d.key) + 8*len(d.m.reps)
+	return s
+}
+
+// outgoing adds what c lets follow to s.
+func (d *dfa) outgoing(s *dstate, c config) {
+	n := &d.m.nodes[c.node]
+	for _, e := range n.edges {
+		if d.tooDeep(e.to, c.frame) {
+			continue
+		}
+		for b := int(e.lo); b <= int(e.hi); b++ {
+			s.out[b>>6] |= 1 << (b & 63)
+		}
+	}
+	switch {
+	case !n.plain:
+	case n.n == none:
+		s.plain = none
+	case s.plain != none:
+		s.plain = max(s.plain, n.n-c.count)
+	}
+}
+
+func (f *frame) ident() uint32 {
+	if f == nil {
+		return 0
+	}
+	return f.id
+}

@@ -1,0 +1,493 @@
+package constraint
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// conj is a set of schemas that hold at once. The empty one allows anything.
+type conj []*site
+
+func (c conj) key() string {
+	ids := make([]int, 0, len(c))
+	for _, t := range c {
+		ids = append(ids, t.id)
+	}
+	slices.Sort(ids)
+	return fmt.Sprint(slices.Compact(ids))
+}
+
+func (c conj) at() string {
+	if len(c) == 0 {
+		return "#"
+	}
+	return c[0].at
+}
+
+type types uint8
+
+const (
+	tNull types = 1 << iota
+	tBool
+	tInteger
+	tFraction // numbers that are not integers
+	tString
+	tArray
+	tObject
+	tNumber = tInteger | tFraction
+	tAny    = tNull | tBool | tNumber | tString | tArray | tObject
+)
+
+var typeNames = map[string]types{
+	"null": tNull, "boolean": tBool, "integer": tInteger, "number": tNumber, "string": tString, "array": tArray, "object": tObject,
+}
+
+// shape is what a conj says, brought together.
+type shape struct {
+	at     string
+	never  bool
+	types  types // that are valid
+	hinted types // that the keywords speak of
+
+	values  []any // of enum and const; nil if there is none
+	finite  bool
+	sites   conj // what values must pass
+	choices []choice
+
+	numbers  numbers
+	patterns []*pattern
+	lowChar  int32
+	highChar int32 // none for no bound
+
+	lowItem, highItem int32 // highItem is none for no bound
+	prefix            []conj
+	items             conj
+	itemsSaid         bool // a schema speaks of the items behind the prefix
+
+	props             []prop
+	more              conj // what properties beyond props must be
+	moreSaid          bool
+	lowProp, highProp int32 // highProp is none for no bound
+}
+
+type prop struct {
+	name     string
+	value    conj
+	required bool
+}
+
+// choice is an anyOf or a oneOf.
+type choice struct {
+	of       *site
+	key      string
+	branches []*site
+}
+
+// expand gathers the schemas that hold with c: itself, allOf and $ref.
+func (s *schemas) expand(c conj) (conj, error) {
+	var out conj
+	todo := slices.Clone(c)
+	for len(todo) > 0 {
+		t := todo[0]
+		todo = todo[1:]
+		if slices.Contains(out, t) {
+			continue
+		}
+		out = append(out, t)
+		if t.body == nil {
+			continue
+		}
+		if ref, ok := t.body.get("$ref"); ok {
+			to, err := s.resolve(t, ref)
+			if err != nil {
+				return nil, err
+			}
+			todo = append(todo, to)
+		}
+		all, err := s.children(t, "allOf")
+		if err != nil {
+			return nil, err
+		}
+		todo = append(todo, all...)
+	}
+	return out, nil
+}
+
+// shape brings together what the schemas of c say.
+func (s *schemas) shape(c conj) (*shape, error) {
+	key := c.key()
+	if sh := s.shapes[key]; sh != nil {
+		return sh, nil
+	}
+	sh, err := s.readShape(c)
+	if err == nil {
+		s.shapes[key] = sh
+	}
+	return sh, err
+}
+
+func (s *schemas) readShape(c conj) (*shape, error) {
+	flat, err := s.expand(c)
+	if err != nil {
+		return nil, err
+	}
+	sh := &shape{at: c.at(), types: tAny, highChar: none, highItem: none, highProp: none, sites: flat}
+	for _, t := range flat {
+		if t.no {
+			sh.never = true
+		}
+		if t.body == nil {
+			continue
+		}
+		for _, read := range []func(*shape, *site) error{s.readTypes, s.readValues, s.readChoices, s.readNumbers, s.readText, s.readCounts} {
+			if err := read(sh, t); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if err := s.readItems(sh, flat); err != nil {
+		return nil, err
+	}
+	if err := s.readProperties(sh, flat); err != nil {
+		return nil, err
+	}
+	return sh, s.filterValues(sh)
+}
+
+func (s *schemas) readTypes(sh *shape, t *site) error {
+	v, ok := t.body.get("type")
+	if !ok {
+		return nil
+	}
+	list, ok := v.([]any)
+	if !ok {
+		list = []any{v}
+	}
+	var all types
+	for _, e := range list {
+		name, _ := e.(string)
+		bits, ok := typeNames[name]
+		if !ok {
+			return bad("schema at %s/type: %s is no type", t.at, appendJSON(nil, e))
+		}
+		all |= bits
+	}
+	sh.types &= all
+	return nil
+}
+
+// readValues reads const and enum; several of them narrow each other later,
+// as every value must pass every schema.
+func (s *schemas) readValues(sh *shape, t *site) error {
+	if v, ok := t.body.get("const"); ok && !sh.finite {
+		sh.values, sh.finite = []any{v}, true
+	}
+	v, ok := t.body.get("enum")
+	if !ok {
+		return nil
+	}
+	list, ok := v.([]any)
+	if !ok {
+		return bad("schema at %s/enum: must be a list", t.at)
+	}
+	if !sh.finite {
+		sh.values, sh.finite = list, true
+	}
+	return nil
+}
+
+func (s *schemas) readChoices(sh *shape, t *site) error {
+	if t.bare {
+		return nil
+	}
+	for _, key := range []string{"anyOf", "oneOf"} {
+		branches, err := s.children(t, key)
+		if err != nil {
+			return err
+		}
+		if branches != nil {
+			sh.choices = append(sh.choices, choice{t, key, branches})
+		}
+	}
+	return nil
+}
+
+func (s *schemas) readNumbers(sh *shape, t *site) error {
+	for _, key := range []string{"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"} {
+		v, ok := t.body.get(key)
+		if !ok {
+			continue
+		}
+		sh.hinted |= tNumber
+		n, ok := v.(json.Number)
+		if !ok {
+			return bad("schema at %s/%s: must be a number", t.at, key)
+		}
+		d, ok := parseDecimal(n)
+		if !ok {
+			return refuse(t.at, key, "the number has more than "+fmt.Sprint(maxBoundDigits)+" digits")
+		}
+		switch key {
+		case "minimum":
+			sh.numbers.atLeast(bound{at: d})
+		case "maximum":
+			sh.numbers.atMost(bound{at: d})
+		case "exclusiveMinimum":
+			sh.numbers.atLeast(bound{d, true})
+		case "exclusiveMaximum":
+			sh.numbers.atMost(bound{d, true})
+		default:
+			if d.neg || d == (decimal{}) {
+				return bad("schema at %s/multipleOf: must be above 0", t.at)
+			}
+			if digits := strings.TrimLeft(d.whole+d.frac, "0"); len(digits) > 4 || len(digits) == 4 && digits > fmt.Sprint(maxDivisor) {
+				return refuse(t.at, key, fmt.Sprintf("its digits are more than %d", maxDivisor))
+			}
+			if m := sh.numbers.multiple; m != nil && *m != d {
+				return refuse(t.at, key, "another multipleOf holds here too; give their common multiple")
+			}
+			sh.numbers.multiple = &d
+		}
+	}
+	return nil
+}
+
+func (s *schemas) readText(sh *shape, t *site) error {
+	if v, ok := t.body.get("pattern"); ok {
+		sh.hinted |= tString
+		source, ok := v.(string)
+		if !ok {
+			return bad("schema at %s/pattern: must be a text", t.at)
+		}
+		p, err := parsePattern(source)
+		if err != nil {
+			return refuse(t.at, "pattern", err.Error())
+		}
+		sh.patterns = append(sh.patterns, p)
+	}
+	if v, ok := t.body.get("format"); ok {
+		sh.hinted |= tString
+		name, _ := v.(string)
+		source, ok := formats[name]
+		if !ok {
+			return refuse(t.at, "format", fmt.Sprintf("%s cannot be held; date, time, date-time, uuid and ipv4 can", appendJSON(nil, v)))
+		}
+		p, err := parsePattern(source)
+		if err != nil {
+			return err
+		}
+		sh.patterns = append(sh.patterns, p)
+	}
+	return nil
+}
+
+// formats as patterns; each is a part of what its standard allows.
+var formats = map[string]string{
+	"date": "^" + datePattern + "$", "time": "^" + timePattern + "$", "date-time": "^" + datePattern + "T" + timePattern + "$",
+	"uuid": "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$",
+	"ipv4": `^(25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(\.(25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)){3}$`,
+}
+
+// RFC 3339, with the months' lengths and leap years, without leap seconds.
+const (
+	datePattern = `(\d{4}-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])|\d{4}-(0[13-9]|1[0-2])-(29|30)|\d{4}-(0[13578]|1[02])-31|` +
+		`(\d\d(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)-02-29)`
+	timePattern = `([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)`
+)
+
+func (s *schemas) readCounts(sh *shape, t *site) error {
+	for _, k := range []struct {
+		key  string
+		hint types
+		low  *int32
+		high *int32
+	}{
+		{"minLength", tString, &sh.lowChar, nil}, {"maxLength", tString, nil, &sh.highChar},
+		{"minItems", tArray, &sh.lowItem, nil}, {"maxItems", tArray, nil, &sh.highItem},
+		{"minProperties", tObject, &sh.lowProp, nil}, {"maxProperties", tObject, nil, &sh.highProp},
+	} {
+		v, ok := t.body.get(k.key)
+		if !ok {
+			continue
+		}
+		sh.hinted |= k.hint
+		n, err := natural(t, k.key, v)
+		if err != nil {
+			return err
+		}
+		if k.low != nil {
+			*k.low = max(*k.low, n)
+		} else if *k.high == none || n < *k.high {
+			*k.high = n
+		}
+	}
+	return nil
+}
+
+// readItems lines up the items of all schemas, place by place.
+func (s *schemas) readItems(sh *shape, flat conj) error {
+	longest := 0
+	prefixes := make([][]*site, len(flat))
+	for i, t := range flat {
+		if t.body == nil {
+			continue
+		}
+		var err error
+		if prefixes[i], err = s.children(t, "prefixItems"); err != nil {
+			return err
+		}
+		longest = max(longest, len(prefixes[i]))
+	}
+	sh.prefix = make([]conj, longest)
+	for i, t := range flat {
+		if t.body == nil {
+			continue
+		}
+		var rest *site
+		if v, ok := t.body.get("items"); ok {
+			if _, list := v.([]any); list {
+				return refuse(t.at, "items", "a list of schemas is draft 7; use prefixItems")
+			}
+			var err error
+			if rest, err = s.child(t, "items"); err != nil {
+				return err
+			}
+			sh.items, sh.itemsSaid = append(sh.items, rest), true
+			sh.hinted |= tArray
+		}
+		for k := range sh.prefix {
+			if k < len(prefixes[i]) {
+				sh.prefix[k] = append(sh.prefix[k], prefixes[i][k])
+				sh.hinted |= tArray
+			} else if rest != nil {
+				sh.prefix[k] = append(sh.prefix[k], rest)
+			}
+		}
+	}
+	for k, c := range append(slices.Clone(sh.prefix), sh.items) {
+		if n := int32(k); c.never() && (sh.highItem == none || n < sh.highItem) {
+			sh.highItem = n
+		}
+	}
+	return nil
+}
+
+// never reports whether c plainly allows nothing.
+func (c conj) never() bool {
+	return slices.ContainsFunc(c, func(t *site) bool { return t.no })
+}
+
+// readProperties brings together the properties in the order of declaration.
+func (s *schemas) readProperties(sh *shape, flat conj) error {
+	byName := map[string]int{}
+	for _, t := range flat {
+		if t.body == nil {
+			continue
+		}
+		if v, ok := t.body.get("properties"); ok {
+			o, ok := v.(*object)
+			if !ok {
+				return bad("schema at %s/properties: must be an object", t.at)
+			}
+			sh.hinted |= tObject
+			for _, name := range o.keys {
+				sh.declare(byName, name)
+			}
+		}
+	}
+	for _, t := range flat {
+		if t.body == nil {
+			continue
+		}
+		if v, ok := t.body.get("required"); ok {
+			list, ok := v.([]any)
+			if !ok {
+				return bad("schema at %s/required: must be a list of names", t.at)
+			}
+			sh.hinted |= tObject
+			for _, e := range list {
+				name, ok := e.(string)
+				if !ok {
+					return bad("schema at %s/required: must be a list of names", t.at)
+				}
+				sh.props[sh.declare(byName, name)].required = true
+			}
+		}
+		if _, ok := t.body.get("additionalProperties"); ok {
+			sh.hinted |= tObject
+			more, err := s.child(t, "additionalProperties")
+			if err != nil {
+				return err
+			}
+			sh.moreSaid = true
+			sh.more = append(sh.more, more)
+		}
+	}
+	return s.typeProperties(sh, flat)
+}
+
+func (sh *shape) declare(byName map[string]int, name string) int {
+	i, ok := byName[name]
+	if !ok {
+		i = len(sh.props)
+		byName[name] = i
+		sh.props = append(sh.props, prop{name: name})
+	}
+	return i
+}
+
+// typeProperties gives each property the schemas that speak of it.
+func (s *schemas) typeProperties(sh *shape, flat conj) error {
+	for i := range sh.props {
+		p := &sh.props[i]
+		for _, t := range flat {
+			if t.body == nil {
+				continue
+			}
+			own, _ := t.body.values["properties"].(*object)
+			path := []string{"additionalProperties"}
+			if own != nil {
+				if _, ok := own.get(p.name); ok {
+					path = []string{"properties", p.name}
+				}
+			}
+			if _, ok := t.body.get(path[0]); !ok {
+				continue
+			}
+			c, err := s.child(t, path...)
+			if err != nil {
+				return err
+			}
+			p.value = append(p.value, c)
+		}
+	}
+	return nil
+}
+
+// filterValues keeps the values that pass every schema, also the choices of
+// those whose choices are taken care of elsewhere.
+func (s *schemas) filterValues(sh *shape) error {
+	if !sh.finite {
+		return nil
+	}
+	var keep []any
+	for _, v := range sh.values {
+		ok := !sh.never
+		for _, t := range sh.sites {
+			if !ok || t.body == nil {
+				continue
+			}
+			var err error
+			if ok, err = s.check.valid(t.at, v); err != nil {
+				return err
+			}
+		}
+		if ok {
+			keep = append(keep, v)
+		}
+	}
+	sh.values = keep
+	return nil
+}
