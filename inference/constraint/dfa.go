@@ -72,8 +72,8 @@ func (d *dfa) init(m *machine) error {
 	d.forget()
 	d.begin()
 	accept := d.close(config{node: m.root})
-	if d.ambiguous() {
-		return unsupported("the grammar is too ambiguous: its start can be read in more than %d ways", maxConfigs)
+	if len(d.set) == 0 && !accept {
+		return unsupported("the format is too ambiguous: its start can be read in more than %d ways", maxConfigs)
 	}
 	d.start = d.intern(accept)
 	return nil
@@ -118,7 +118,7 @@ func (d *dfa) grow(s *dstate, b byte) *dstate {
 			}
 		}
 	}
-	if d.ambiguous() || len(d.set) == 0 && !accept {
+	if len(d.set) == 0 && !accept {
 		return nil
 	}
 	t := d.intern(accept)
@@ -182,8 +182,9 @@ func (d *dfa) close(c config) (accept bool) {
 }
 
 // ambiguous reports that the answer so far can be read in more ways than are
-// worth following: the step is then refused. Only odd grammars come here.
-func (d *dfa) ambiguous() bool { return len(d.set) > maxConfigs || len(d.seen) > 16*maxConfigs }
+// worth following. The others are then dropped: what follows is held to fewer
+// readings than there are, each of them good. Only odd formats come here.
+func (d *dfa) ambiguous() bool { return len(d.set) >= maxConfigs || len(d.seen) > 16*maxConfigs }
 
 func (d *dfa) tooDeep(node int32, f *frame) bool {
 	return f != nil && f.depth+d.m.nodes[node].deep > maxDepth

@@ -73,16 +73,17 @@ func (s *schemas) apart(x, y conj, depth int) (bool, error) {
 	return true, nil
 }
 
-// valuesApart tries the few values of one side on the other.
+// valuesApart tries the few values of one side on the other: those that are
+// written for a, or all that b may allow.
 func (s *schemas) valuesApart(a, b *shape) (bool, error) {
-	few, other := a, b
+	few, other := a.values, b
 	if !a.finite {
-		few, other = b, a
+		few, other = b.listed, a
 	}
-	for _, v := range few.values {
+	for _, v := range few {
 		passes := true
 		for _, t := range other.sites {
-			if t.body == nil || !passes {
+			if t.body == nil || t.bare || !passes {
 				continue
 			}
 			var err error

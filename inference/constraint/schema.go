@@ -20,13 +20,14 @@ type site struct {
 // schemas reads one document.
 type schemas struct {
 	*builder
-	root   any
-	sites  map[string]*site  // by pointer, bare ones with a star behind
-	shapes map[string]*shape // by the sites that hold at once
-	rules  map[string]int32  // the same
-	anys   []int32           // rules of JSON that the schema says nothing about, by nesting left
-	texts  map[[2]int32]int32
-	check  *checker
+	root     any
+	sites    map[string]*site  // by pointer, bare ones with a star behind
+	shapes   map[string]*shape // by the sites that hold at once
+	rules    map[string]int32  // the same
+	anys     []int32           // rules of JSON that the schema says nothing about, by nesting left
+	texts    map[[2]int32]int32
+	loopFree map[string]bool // by pointer; false while it is being looked at
+	check    *checker
 
 	compared int // pairs of branches looked at
 }
@@ -43,7 +44,7 @@ func readSchema(text []byte) (*builder, error) {
 	}
 	s := &schemas{
 		builder: newBuilder(), root: root, check: check,
-		sites: map[string]*site{}, shapes: map[string]*shape{}, rules: map[string]int32{}, texts: map[[2]int32]int32{},
+		sites: map[string]*site{}, shapes: map[string]*shape{}, loopFree: map[string]bool{}, rules: map[string]int32{}, texts: map[[2]int32]int32{},
 	}
 	top, err := s.site("#", root)
 	if err != nil {

@@ -51,9 +51,10 @@ type shape struct {
 	types  types // that are valid
 	hinted types // that the keywords speak of
 
-	values  []any // of enum and const; nil if there is none
 	finite  bool
-	sites   conj // what values must pass
+	listed  []any // of the first enum or const
+	values  []any // of them those that pass every schema
+	sites   conj  // what values must pass
 	choices []choice
 
 	numbers  numbers
@@ -85,34 +86,74 @@ type choice struct {
 	branches []*site
 }
 
-// expand gathers the schemas that hold with c: itself, allOf and $ref.
+// expand gathers the schemas that hold with c: itself, allOf and $ref. A
+// schema whose choices are taken care of is not gathered again with them.
 func (s *schemas) expand(c conj) (conj, error) {
 	var out conj
 	todo := slices.Clone(c)
 	for len(todo) > 0 {
 		t := todo[0]
 		todo = todo[1:]
-		if slices.Contains(out, t) {
+		if slices.Contains(out, t) || slices.ContainsFunc(c, func(b *site) bool { return b.bare && b.at == t.at && b != t }) {
 			continue
+		}
+		if err := s.noLoop(t); err != nil {
+			return nil, err
 		}
 		out = append(out, t)
-		if t.body == nil {
-			continue
-		}
-		if ref, ok := t.body.get("$ref"); ok {
-			to, err := s.resolve(t, ref)
-			if err != nil {
-				return nil, err
-			}
-			todo = append(todo, to)
-		}
-		all, err := s.children(t, "allOf")
+		more, err := s.alongside(t)
 		if err != nil {
 			return nil, err
 		}
-		todo = append(todo, all...)
+		todo = append(todo, more...)
 	}
 	return out, nil
+}
+
+// alongside are the schemas that hold wherever t does: allOf and $ref.
+func (s *schemas) alongside(t *site) ([]*site, error) {
+	if t.body == nil {
+		return nil, nil
+	}
+	all, err := s.children(t, "allOf")
+	if err != nil {
+		return nil, err
+	}
+	if ref, ok := t.body.get("$ref"); ok {
+		to, err := s.resolve(t, ref)
+		if err != nil {
+			return nil, err
+		}
+		all = append([]*site{to}, all...)
+	}
+	return all, nil
+}
+
+// noLoop refuses a schema that leads back to itself for the same value.
+func (s *schemas) noLoop(t *site) error {
+	done, seen := s.loopFree[t.at]
+	if done || t.body == nil {
+		return nil
+	}
+	if seen {
+		return bad("schema at %s leads back to itself without going into the value", t.at)
+	}
+	s.loopFree[t.at] = false
+	next, err := s.alongside(t)
+	for _, key := range []string{"anyOf", "oneOf"} {
+		if err == nil {
+			var branches []*site
+			branches, err = s.children(t, key)
+			next = append(next, branches...)
+		}
+	}
+	for _, n := range next {
+		if err == nil {
+			err = s.noLoop(n)
+		}
+	}
+	s.loopFree[t.at] = true
+	return err
 }
 
 // shape brings together what the schemas of c say.
@@ -182,7 +223,7 @@ func (s *schemas) readTypes(sh *shape, t *site) error {
 // as every value must pass every schema.
 func (s *schemas) readValues(sh *shape, t *site) error {
 	if v, ok := t.body.get("const"); ok && !sh.finite {
-		sh.values, sh.finite = []any{v}, true
+		sh.listed, sh.finite = []any{v}, true
 	}
 	v, ok := t.body.get("enum")
 	if !ok {
@@ -193,7 +234,7 @@ func (s *schemas) readValues(sh *shape, t *site) error {
 		return bad("schema at %s/enum: must be a list", t.at)
 	}
 	if !sh.finite {
-		sh.values, sh.finite = list, true
+		sh.listed, sh.finite = list, true
 	}
 	return nil
 }
@@ -473,7 +514,7 @@ func (s *schemas) filterValues(sh *shape) error {
 		return nil
 	}
 	var keep []any
-	for _, v := range sh.values {
+	for _, v := range sh.listed {
 		ok := !sh.never
 		for _, t := range sh.sites {
 			if !ok || t.body == nil {
