@@ -22,7 +22,7 @@ var arrows = map[string][]string{
 	"image":     {},
 	// floor 1: the model's side
 	"inference/inferencetest": {"inference"},
-	"inference/chat":          {"inference"},
+	"inference/chat":          {"inference", "inference/model/gguf"}, // templates stand in the file's header
 	"inference/constraint":    {"inference"},
 	"inference/serve":         {"inference"},
 	"inference/engine":        {"inference", "inference/constraint", "inference/chat"},
