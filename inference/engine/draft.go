@@ -1,0 +1,69 @@
+package engine
+
+import "slices"
+
+// lookup guesses what comes next from what was said before: where the last few
+// tokens stand earlier in prompt or answer, the tokens behind them are drafts.
+// The model checks drafts in the pass that it needs anyway, so they cost rows
+// of a pass and never change the answer.
+type lookup struct {
+	drafted, accepted int
+}
+
+const (
+	longMatch  = 3  // tokens that must repeat
+	shortMatch = 2  // with acceptance good so far, also this few
+	trial      = 16 // drafted tokens after which the rate of acceptance counts
+	shortDraft = 3  // with the token before them, four rows of a pass
+	longDraft  = 7  // when drafts are mostly right
+)
+
+// off reports whether drafting is not worth it for this answer: less than one
+// in four was right.
+func (l *lookup) off() bool { return l.drafted >= trial && 4*l.accepted < l.drafted }
+
+// good reports whether drafts are mostly right.
+func (l *lookup) good() bool { return l.drafted >= longDraft && 4*l.accepted >= 3*l.drafted }
+
+// next drafts at most room tokens behind tokens.
+func (l *lookup) next(tokens []int32, room int) []int32 {
+	if l.off() {
+		return nil
+	}
+	length, match := shortDraft, longMatch
+	if l.good() {
+		length, match = longDraft, shortMatch
+	}
+	length = min(length, room)
+	if length <= 0 || len(tokens) <= match {
+		return nil
+	}
+	end := len(tokens) - match
+	key := tokens[end:]
+	for i := end - 1; i >= 0; i-- {
+		if slices.Equal(tokens[i:i+match], key) {
+			return slices.Clone(tokens[i+match : min(len(tokens), i+match+length)])
+		}
+	}
+	return nil
+}
+
+// draft guesses behind the slot's tokens, within the format.
+func (s *slot) draft(room int) {
+	s.drafts = nil
+	if len(s.plan.next()) > 0 || s.n == len(s.tokens) {
+		return
+	}
+	room = min(room, s.limit-s.answered()-1)
+	drafts := s.guess.next(s.tokens, room)
+	if s.state != nil {
+		state := *s.state
+		for i, id := range drafts {
+			if state.AcceptToken(s.voc.tries, id) != nil || s.voc.isEnd(id) {
+				drafts = drafts[:i]
+				break
+			}
+		}
+	}
+	s.drafts = drafts
+}

@@ -1,0 +1,386 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"lineside/inference"
+	"lineside/inference/chat"
+	"lineside/inference/constraint"
+)
+
+// Template turns a conversation into the prompt of the loaded model.
+type Template interface {
+	Encode(messages []inference.Message) (chat.Prompt, error)
+	// Stop are texts that end an answer besides the model's own end tokens.
+	Stop() []string
+}
+
+// Options shape an engine. The zero value is usable.
+type Options struct {
+	Model string // name that answers carry
+	Slots int    // asks answered at once; 8, at most the runtime's sequences less one
+	Queue int    // asks that may wait; 64
+
+	// Context is the most tokens of one prompt with its answer; 0 is as many
+	// as the cache has cells.
+	Context int
+	// Chunk is the most prompt tokens in a pass while answers are running; 64.
+	// It bounds how long a running answer waits for its next token: one pass of
+	// at most Chunk prompt tokens and Span tokens for each running answer.
+	Chunk int
+	// Span is the most tokens of one answer in a pass; 32.
+	Span int
+	// PrefixCells is how many KV cells ended asks may keep taken for those to
+	// come, pinned prefixes aside; 0 is a quarter of the cache. More cells in
+	// use make every pass a little slower.
+	PrefixCells int
+	// StateDir is where pinned prefixes are saved and found again; "" is nowhere.
+	StateDir string
+	// StateKey names what a saved prefix depends on: model file, template, build.
+	StateKey string
+
+	// Techniques that can be switched off, to measure what each brings.
+	NoPrefixSharing, NoJumpForward, NoLookup bool
+
+	Log *slog.Logger // nil is the default logger
+}
+
+func (o Options) withDefaults(rt Limits) Options {
+	def := func(v *int, d int) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	def(&o.Slots, 8)
+	def(&o.Queue, 64)
+	def(&o.Context, rt.Cells)
+	def(&o.Chunk, 64)
+	def(&o.Span, 32)
+	def(&o.PrefixCells, rt.Cells/4)
+	o.Slots = min(o.Slots, rt.Sequences-1)
+	o.Context = min(o.Context, rt.Cells)
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	return o
+}
+
+// Engine answers asks from one Runtime. Generate, Pin and the like may be called
+// from anywhere; they work while Run runs.
+type Engine struct {
+	rt       Runtime
+	voc      *vocab
+	template Template
+	opt      Options
+	limits   Limits
+	formats  formats
+
+	kick   chan struct{} // wakes Run
+	inPass atomic.Pointer[[]*ask]
+
+	// Touched by Run's goroutine alone.
+	cells  *ledger
+	tree   *tree
+	slots  []*slot // at work, in the order of service
+	parked []parked
+	faults int // passes that failed, in a row
+	saver  saver
+
+	mu      sync.Mutex
+	queue   queue
+	unpins  [][]int32 // prefixes to let go
+	dials   inference.Limits
+	stopped error // why there is no Run any more
+	stats   Stats
+	took    time.Duration // an ask, lately, once it has a slot
+}
+
+// New makes an engine over a runtime that is empty and that nothing else uses.
+func New(rt Runtime, voc Vocabulary, template Template, o Options) (*Engine, error) {
+	l := rt.Limits()
+	switch {
+	case l.Sequences < 2:
+		return nil, fmt.Errorf("engine needs 2 sequences, the runtime has %d: open it with more", l.Sequences)
+	case l.Vocab != voc.Size():
+		return nil, fmt.Errorf("runtime has %d tokens, vocabulary %d: they are not of one model", l.Vocab, voc.Size())
+	}
+	e := &Engine{rt: rt, voc: newVocab(voc), template: template, opt: o.withDefaults(l), limits: l, kick: make(chan struct{}, 1)}
+	if len(e.voc.ends) == 0 {
+		return nil, errors.New("vocabulary has no token that ends an answer: the model file is damaged")
+	}
+	e.cells = newLedger(rt)
+	e.tree = newTree(e.cells)
+	e.queue.bound = e.opt.Queue
+	e.dials = inference.Limits{Slots: e.opt.Slots, PacePercent: 100}
+	return e, nil
+}
+
+// Run does the work until ctx ends: it alone touches the runtime. It returns
+// an error when the runtime keeps failing; asks not answered by then get
+// inference.ErrUnavailable.
+func (e *Engine) Run(ctx context.Context) error {
+	defer context.AfterFunc(ctx, e.wake)()
+	e.rt.SetAbort(func() bool { return e.abort(ctx) })
+	defer e.rt.SetAbort(nil)
+	defer e.saver.wait()
+	if err := e.restore(); err != nil {
+		return e.shut(err)
+	}
+	for ctx.Err() == nil {
+		start := time.Now()
+		worked, err := e.step(start)
+		if err != nil {
+			return e.shut(err)
+		}
+		if worked {
+			e.rest(ctx, time.Since(start))
+			continue
+		}
+		select {
+		case <-e.kick:
+		case <-ctx.Done():
+		}
+	}
+	return e.shut(nil)
+}
+
+// rest keeps the pace: computing takes its share of the time, no more.
+func (e *Engine) rest(ctx context.Context, took time.Duration) {
+	e.mu.Lock()
+	pace := e.dials.PacePercent
+	e.mu.Unlock()
+	if pace >= 100 {
+		return
+	}
+	timer := time.NewTimer(took * time.Duration(100-pace) / time.Duration(pace))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// shut ends everything that is not answered.
+func (e *Engine) shut(cause error) error {
+	why := inference.ErrUnavailable
+	if cause != nil {
+		why = fmt.Errorf("%w: %w", inference.ErrUnavailable, cause)
+	}
+	e.mu.Lock()
+	e.stopped = why
+	left := e.queue.remove(func(*ask) bool { return true })
+	e.mu.Unlock()
+	for _, s := range e.slots {
+		s.close(nil, why)
+	}
+	for _, a := range left {
+		a.close(nil, why)
+	}
+	e.slots = nil
+	return errors.Join(cause, e.cells.clear())
+}
+
+// wake makes Run look again.
+func (e *Engine) wake() {
+	select {
+	case e.kick <- struct{}{}:
+	default:
+	}
+}
+
+// abort tells the runtime to end a pass that nobody waits for any more.
+func (e *Engine) abort(ctx context.Context) bool {
+	if ctx.Err() != nil {
+		return true
+	}
+	asks := e.inPass.Load()
+	if asks == nil {
+		return false
+	}
+	for _, a := range *asks {
+		if a.over() == "" {
+			return false
+		}
+	}
+	return true
+}
+
+// Generate answers one ask. emit gets the text piece by piece, each valid
+// UTF-8, on the caller's goroutine; it may be nil. When ctx ends or emit fails,
+// the answer ends within one pass: then the result is what there was, with
+// FinishCancelled, and the error says why. Other errors are those of package
+// inference. A deadline is no error, but an answer that could not be brought to
+// its format wraps inference.ErrSchema.
+func (e *Engine) Generate(ctx context.Context, r *inference.Request, emit func(text string) error) (*inference.Result, error) {
+	a, err := e.prepare(r)
+	if err != nil {
+		return nil, err
+	}
+	return e.submit(ctx, a, emit)
+}
+
+func (e *Engine) submit(ctx context.Context, a *ask, emit func(string) error) (*inference.Result, error) {
+	if err := e.enqueue(a); err != nil {
+		return nil, err
+	}
+	e.wake()
+	return a.follow(ctx, e.wake, emit)
+}
+
+// prepare does for an ask what needs no model, on the caller's goroutine.
+func (e *Engine) prepare(r *inference.Request) (*ask, error) {
+	if err := r.Validate(); err != nil {
+		return nil, err
+	}
+	a := newAsk(r, time.Now())
+	var err error
+	if a.format, err = e.formats.compile(r.Format); err != nil {
+		return nil, err
+	}
+	if a.Prompt, err = e.template.Encode(r.Messages); err != nil {
+		return nil, err
+	}
+	a.stops = append(e.template.Stop(), r.Stop...)
+	if len(a.Tokens)+max(r.MaxTokens, 1) > e.opt.Context {
+		return nil, &inference.TooLongError{Prompt: len(a.Tokens), Answer: max(r.MaxTokens, 1), Context: e.opt.Context}
+	}
+	if a.format != nil {
+		return a, e.roomToClose(a)
+	}
+	return a, nil
+}
+
+// roomToClose refuses an ask whose shortest valid answer is longer than it allows.
+func (e *Engine) roomToClose(a *ask) error {
+	start := a.format.Start()
+	closing, ok := start.Closing(maxClosing)
+	if !ok {
+		return nil
+	}
+	ids, err := e.voc.continuation(-1, closing)
+	if err != nil {
+		return err
+	}
+	if limit := e.answerLimit(a); len(ids) > limit {
+		return fmt.Errorf("%w: the shortest valid answer takes %d tokens and max_tokens leaves %d: raise it", inference.ErrSchema, len(ids), limit)
+	}
+	return nil
+}
+
+// answerLimit is the most tokens that an ask's answer may have.
+func (e *Engine) answerLimit(a *ask) int {
+	if a.req.MaxTokens > 0 {
+		return a.req.MaxTokens
+	}
+	return e.opt.Context - len(a.Tokens)
+}
+
+// Pin computes what the messages have before the last message is known, and
+// keeps it for asks to come until Unpin. The messages are those that begin
+// such asks: a system message, most often.
+func (e *Engine) Pin(ctx context.Context, messages []inference.Message) error {
+	a, err := e.pinAsk(messages)
+	if err != nil {
+		return err
+	}
+	_, err = e.submit(ctx, a, nil)
+	return err
+}
+
+// Unpin lets a pinned prefix go; without Pin before it nothing happens.
+func (e *Engine) Unpin(messages []inference.Message) error {
+	a, err := e.pinAsk(messages)
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	e.unpins = append(e.unpins, a.Tokens)
+	e.mu.Unlock()
+	e.wake()
+	return nil
+}
+
+func (e *Engine) pinAsk(messages []inference.Message) (*ask, error) {
+	messages = append(append([]inference.Message(nil), messages...), inference.Message{Role: inference.RoleUser, Content: "?"})
+	r := &inference.Request{ID: "pin", Messages: messages}
+	a := newAsk(r, time.Now())
+	p, err := e.template.Encode(messages)
+	if err != nil {
+		return nil, err
+	}
+	if p.Prefix == 0 {
+		return nil, fmt.Errorf("%w: these messages begin no prefix", inference.ErrBadRequest)
+	}
+	a.Tokens, a.Prefix, a.pinning = p.Tokens[:p.Prefix], p.Prefix, true
+	if p.Prefix > e.mostPinned() {
+		return nil, &inference.TooLongError{Prompt: p.Prefix, Context: e.mostPinned()}
+	}
+	return a, nil
+}
+
+// mostPinned is how many cells pinned prefixes may take in all, so that asks
+// still have room beside them.
+func (e *Engine) mostPinned() int { return e.limits.Cells / 2 }
+
+// SetLimits changes what may be changed while asks run, from the next pass on.
+func (e *Engine) SetLimits(l inference.Limits) error {
+	if l.DecodeThreads < 0 || l.PrefillThreads < 0 || l.Slots < 0 || l.PacePercent < 0 || l.PacePercent > 100 {
+		return fmt.Errorf("%w: limits %+v: want threads and slots of 1 or more, pace of 1 to 100 percent; 0 leaves a value as it is", inference.ErrBadRequest, l)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	set := func(v *int, to int) {
+		if to > 0 {
+			*v = to
+		}
+	}
+	set(&e.dials.DecodeThreads, l.DecodeThreads)
+	set(&e.dials.PrefillThreads, l.PrefillThreads)
+	set(&e.dials.Slots, min(l.Slots, e.limits.Sequences-1))
+	set(&e.dials.PacePercent, l.PacePercent)
+	if d := e.dials; d.DecodeThreads > 0 || d.PrefillThreads > 0 { // one alone stands for both
+		e.rt.SetThreads(cmp.Or(d.DecodeThreads, d.PrefillThreads), cmp.Or(d.PrefillThreads, d.DecodeThreads))
+	}
+	e.wake()
+	return nil
+}
+
+// formats remembers compiled formats: devices ask with the same few.
+type formats struct {
+	mu    sync.Mutex
+	known map[string]*constraint.Constraint
+}
+
+// mostFormats is how many are remembered.
+const mostFormats = 64
+
+func (f *formats) compile(format inference.Format) (*constraint.Constraint, error) {
+	if format.Kind == "" || format.Kind == inference.FormatText {
+		return nil, nil
+	}
+	key := string(format.Kind) + "\x00" + string(format.Schema) + "\x00" + format.Grammar
+	f.mu.Lock()
+	c := f.known[key]
+	f.mu.Unlock()
+	if c != nil {
+		return c, nil
+	}
+	c, err := constraint.Compile(format)
+	if err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.known == nil || len(f.known) >= mostFormats {
+		f.known = map[string]*constraint.Constraint{}
+	}
+	f.known[key] = c
+	return c, nil
+}
