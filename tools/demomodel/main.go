@@ -9,7 +9,9 @@ import (
 	"os"
 )
 
-const usage = `usage: demomodel data -o DIR [-n ASKS] [-seed N]   write corpus and tokenizer
+const usage = `usage: demomodel data -o DIR [-n ASKS] [-seed N]       write corpus and tokenizer
+       demomodel export -data DIR -trained DIR -o FILE   write the GGUF file
+       demomodel eval -model FILE [-every N]             judge it on held-out asks
 `
 
 func main() {
@@ -25,15 +27,27 @@ func run(args []string) error {
 		os.Exit(2)
 	}
 	flags := flag.NewFlagSet(args[0], flag.ExitOnError)
-	dir := flags.String("o", "", "folder to write to")
+	to := flags.String("o", "", "folder or file to write")
+	data := flags.String("data", "", "folder that the data command wrote")
+	trained := flags.String("trained", "", "folder that train.py wrote")
 	n := flags.Int("n", 600_000, "training asks")
 	seed := flags.Uint64("seed", 1, "of the corpus")
+	model := flags.String("model", "", "GGUF file")
+	every := flags.Int("every", 1, "ask only every so many of the held-out asks")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
 	switch args[0] {
 	case "data":
-		return writeData(*dir, *seed, *n)
+		return writeData(*to, *seed, *n)
+	case "export":
+		return export(*data, *trained, *to)
+	case "eval":
+		answer, err := witness(*model)
+		if err != nil {
+			return err
+		}
+		return evaluate(answer, *seed, *every, os.Stdout)
 	}
 	return fmt.Errorf("no command %q", args[0])
 }

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"lineside/inference/model/gguf"
 )
 
 // The special tokens, in the order of their ids, after all ordinary tokens.
@@ -252,4 +254,34 @@ func merge(parts []string, pair [2]string) []string {
 		out = append(out, parts[i])
 	}
 	return out
+}
+
+// Open reads the tokenizer out of a GGUF file that holds one of this kind.
+func Open(path string) (*Tokenizer, error) {
+	f, err := gguf.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	lines, err := f.Strings("tokenizer.ggml.merges")
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	merges := make([][2]string, len(lines))
+	for i, l := range lines {
+		a, b, _ := strings.Cut(l, " ")
+		merges[i] = [2]string{plain(a), plain(b)}
+	}
+	return New(merges)
+}
+
+// plain undoes Visible.
+func plain(s string) string {
+	var b []byte
+	for _, r := range s {
+		if i := slices.Index(visible[:], r); i >= 0 {
+			b = append(b, byte(i))
+		}
+	}
+	return string(b)
 }
