@@ -23,6 +23,12 @@ type answerer func(ctx context.Context, a corpus.Ask) (string, error)
 // goals are the shares that the model card promises, in percent, by what is judged.
 var goals = map[string]float64{"alarm": 97, "unknown": 95, "triage": 95, "triage json": 100, "extract": 95, "extract json": 100}
 
+// miss is a wrong answer.
+type miss struct {
+	ask corpus.Ask
+	got string
+}
+
 // tally counts the answers of one kind.
 type tally struct{ asks, right, exact, json int }
 
@@ -39,20 +45,23 @@ func evaluate(answer answerer, seed uint64, every int, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	for _, line := range wrong[:min(len(wrong), 12)] {
-		fmt.Fprintln(out, line)
+	shown := map[corpus.Kind]int{}
+	for _, w := range wrong {
+		if shown[w.ask.Kind]++; shown[w.ask.Kind] <= 3 {
+			fmt.Fprintf(out, "%s: %s\n  want %s\n  got  %s\n", w.ask.Kind, w.ask.User, w.ask.Answer, w.got)
+		}
 	}
 	return report(tallies, out)
 }
 
 // askAll asks on as many lanes as there are CPUs and collects some wrong answers.
-func askAll(answer answerer, asks []corpus.Ask, every int) (map[corpus.Kind]*tally, []string, error) {
+func askAll(answer answerer, asks []corpus.Ask, every int) (map[corpus.Kind]*tally, []miss, error) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	var (
 		mu    sync.Mutex
 		lanes sync.WaitGroup
-		wrong []string
+		wrong []miss
 		next  = -every
 	)
 	tallies := map[corpus.Kind]*tally{}
@@ -77,7 +86,7 @@ func askAll(answer answerer, asks []corpus.Ask, every int) (map[corpus.Kind]*tal
 				}
 				mu.Lock()
 				if !count(tallies, asks[i], text) {
-					wrong = append(wrong, fmt.Sprintf("%s: %s\n  want %s\n  got  %s", asks[i].Kind, asks[i].User, asks[i].Answer, text))
+					wrong = append(wrong, miss{asks[i], text})
 				}
 				mu.Unlock()
 			}
