@@ -36,7 +36,8 @@ type dstate struct {
 	accept  bool      // the answer may end here
 	out     [4]uint64 // bytes that may follow
 	short   int32     // fewest bytes to an end, a lower bound
-	plain   int32     // plain characters that may follow in a row, none for any number
+	plain   int32     // plain characters that may surely follow in a row, none for any number
+	more    bool      // other plain characters, or more of them, may follow too
 	next    []atomic.Pointer[dstate]
 
 	closing atomic.Int64           // known shortest ending, see closing.go
@@ -275,11 +276,17 @@ func (d *dfa) outgoing(s *dstate, c config) {
 	}
 	switch {
 	case !n.plain:
+		s.more = s.more || slices.ContainsFunc(n.edges, edge.plain)
 	case n.n == none:
 		s.plain = none
 	case s.plain != none:
 		s.plain = max(s.plain, n.n-c.count)
 	}
+}
+
+// plain reports whether a plain character can begin with the edge.
+func (e edge) plain() bool {
+	return e.hi >= ' ' && (e.lo != e.hi || e.lo != '"' && e.lo != '\\')
 }
 
 func (f *frame) ident() uint32 {

@@ -352,7 +352,7 @@ func (s *schemas) otherKey(names []string) int32 {
 	if len(names) == 0 {
 		return s.anyText(0, none)
 	}
-	free := s.bytes()
+	free := s.add(node{kind: kBytes, plain: true, n: none})
 	edges := append(s.spelled(complement(nil), free), edge{'"', '"', s.ret})
 	if !s.full {
 		s.nodes[free].edges = edges

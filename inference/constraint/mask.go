@@ -9,7 +9,7 @@ type masked struct {
 // maskCache remembers the masks of states whose walk was long, the oldest
 // making room for the newest. dfa.mu guards it.
 type maskCache struct {
-	owners [64]*dstate
+	owners [128]*dstate
 	next   int
 }
 
@@ -60,7 +60,7 @@ func (d *dfa) maskPlain(s *dstate, voc *Vocab, dst []uint64) bool {
 			set(dst, id)
 		}
 	}
-	return s.plain > 0 && len(s.configs) == 1
+	return !s.more
 }
 
 // walk adds the tokens of t that may follow s to dst and returns the number of

@@ -16,6 +16,14 @@ import (
 
 var rounds = flag.Int("rounds", 3000, "random schemas to try")
 
+// tries is the number of random schemas to try, fewer in short tests.
+func tries() int {
+	if testing.Short() {
+		return *rounds / 10
+	}
+	return *rounds
+}
+
 // oracle is an independent validator of a schema.
 func oracle(t testing.TB, schema string) *jsonschema.Schema {
 	t.Helper()
@@ -86,10 +94,7 @@ func validate(t testing.TB, sch *jsonschema.Schema, schema string, text []byte) 
 // TestAnswersValidate walks random schemas at random, cuts the walks, closes
 // them, and puts every answer to an independent validator.
 func TestAnswersValidate(t *testing.T) {
-	n := *rounds
-	if testing.Short() {
-		n /= 10
-	}
+	n := tries()
 	held := 0
 	for seed := range uint64(n) {
 		r := rand.New(rand.NewPCG(seed, 4))

@@ -167,3 +167,9 @@ func (t *trie) put(n, id int32) {
 	t.nodes[n].more = true
 	t.more[n] = append(t.more[n], id)
 }
+
+// Bytes is about how much memory the tries and ready masks take, the pieces
+// aside.
+func (v *Vocab) Bytes() int {
+	return (len(v.plain.nodes)+len(v.other.nodes))*12 + (len(v.upTo)+1)*8*v.Words() + 2*len(v.pieces) + 4*len(v.long)
+}
