@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync/atomic"
 	"unsafe"
 
@@ -18,9 +19,6 @@ import (
 // fewTokens is the longest pass that runs with the decode threads: more tokens
 // than this are bound by arithmetic, not by memory.
 const fewTokens = 16
-
-// poll is how long ggml's workers spin for the next pass before they sleep, of 100.
-const poll = 50
 
 // Runtime is a loaded model with one context. It implements engine.Runtime;
 // Close it when the last Decode has returned.
@@ -32,6 +30,9 @@ type Runtime struct {
 
 	abort           atomic.Pointer[func() bool]
 	decode, prefill atomic.Int32 // threads
+
+	passes chan func() // run on the thread that owns the compute threads
+	done   chan struct{}
 
 	batch batch
 	next  []int32 // scratch: the position that each sequence of a batch expects
@@ -63,6 +64,8 @@ func Open(ctx context.Context, path string, o Options) (*Runtime, error) {
 	r := &Runtime{
 		origin: origin,
 		next:   make([]int32, o.Sequences),
+		passes: make(chan func()),
+		done:   make(chan struct{}),
 		asked:  make([]bool, 0, o.Batch),
 	}
 	r.SetThreads(o.Threads, o.PrefillThreads)
@@ -73,7 +76,6 @@ func Open(ctx context.Context, path string, o Options) (*Runtime, error) {
 		sequences: C.uint32_t(o.Sequences),
 		mapped:    C.bool(o.Mapped),
 		lock:      C.bool(o.Lock),
-		poll:      poll,
 	}, &hooks{abort: r.stop}, o.Progress)
 	if err != nil {
 		return nil, err
@@ -82,13 +84,41 @@ func Open(ctx context.Context, path string, o Options) (*Runtime, error) {
 		r.s.close()
 		return nil, err
 	}
+	go r.compute()
 	r.limits = engine.Limits{Cells: o.Cells, Sequences: o.Sequences, Batch: o.Batch, Vocab: r.vocab.Size()}
 	return r, nil
 }
 
 // Close frees the model, its cells and its threads. The vocabulary answers no
-// more questions after it.
-func (r *Runtime) Close() { r.vocab.close() }
+// more questions after it. Closing again does nothing.
+func (r *Runtime) Close() {
+	if r.s.c == nil {
+		return
+	}
+	close(r.passes)
+	<-r.done
+	r.vocab.close()
+}
+
+// compute runs passes on one thread of the system: OpenMP keeps its compute
+// threads for the thread that started them, and ends them with it.
+func (r *Runtime) compute() {
+	runtime.LockOSThread() // and never unlocked: the thread ends here
+	defer close(r.done)
+	for pass := range r.passes {
+		pass()
+	}
+}
+
+// pass runs f on the compute thread.
+func (r *Runtime) pass(f func()) {
+	done := make(chan struct{})
+	r.passes <- func() {
+		defer close(done)
+		f()
+	}
+	<-done
+}
 
 // Vocabulary is the model's own.
 func (r *Runtime) Vocabulary() engine.Vocabulary { return r.vocab }
@@ -129,11 +159,14 @@ func (r *Runtime) Decode(tokens []engine.Token) error {
 	if len(tokens) <= fewTokens {
 		threads = r.decode.Load()
 	}
-	C.ls_watch(r.s.c, true)
-	b, e := &r.batch, reason{}
-	rc := C.ls_decode(r.s.c, C.int(len(tokens)), C.int(threads),
-		ptr(b.token), ptr(b.pos), ptr(b.nSeqs), ptr(b.seqs), (*C.int8_t)(unsafe.Pointer(unsafe.SliceData(b.logits))),
-		e.ptr(), e.cap())
+	var rc C.int
+	var e reason
+	r.pass(func() {
+		b := &r.batch
+		rc = C.ls_decode(r.s.c, C.int(len(tokens)), C.int(threads),
+			ptr(b.token), ptr(b.pos), ptr(b.nSeqs), ptr(b.seqs), (*C.int8_t)(unsafe.Pointer(unsafe.SliceData(b.logits))),
+			e.ptr(), e.cap())
+	})
 	switch rc {
 	case 0:
 		for _, t := range tokens {

@@ -1,13 +1,10 @@
 #include "shim.h"
 
-#include <atomic>
 #include <chrono>
 #include <cstring>
 #include <exception>
 #include <string>
 #include <vector>
-
-#include "ggml-cpu.h"
 
 extern "C" {
 // Written in Go.
@@ -19,17 +16,12 @@ void linesideLog(int level, char *text);
 struct ls_session {
 	llama_model *model = nullptr;
 	llama_context *ctx = nullptr;
-	ggml_threadpool *pool = nullptr;
-	int pool_threads = 0;
-	uint32_t poll = 0;
 	uintptr_t go = 0;
-	std::atomic<bool> watch{false};
 	std::chrono::steady_clock::time_point asked{};
 	std::vector<llama_seq_id *> seq_ptr;
 
 	~ls_session() {
-		if (ctx) llama_free(ctx); // before its threads
-		if (pool) ggml_threadpool_free(pool);
+		if (ctx) llama_free(ctx);
 		if (model) llama_model_free(model);
 	}
 };
@@ -61,7 +53,6 @@ void ls_log_to_go(void) { llama_log_set(on_log, nullptr); }
 // llama.cpp asks after every node of the graph; Go is asked once a millisecond.
 static bool on_abort(void *p) {
 	auto *s = static_cast<ls_session *>(p);
-	if (!s->watch.load(std::memory_order_relaxed)) return false;
 	auto now = std::chrono::steady_clock::now();
 	if (now - s->asked < std::chrono::milliseconds(1)) return false;
 	s->asked = now;
@@ -108,7 +99,6 @@ ls_session *ls_open(const char *path, const ls_options *o, char *err, size_t cap
 	ls_session *s = nullptr;
 	try {
 		s = new ls_session;
-		s->poll = o->poll;
 		s->go = o->go_;
 		if (open_session(s, path, o)) return s;
 	} catch (const std::exception &e) {
@@ -123,30 +113,12 @@ ls_session *ls_open(const char *path, const ls_options *o, char *err, size_t cap
 
 void ls_close(ls_session *s) { delete s; }
 
-// One pool serves both thread counts: workers beyond a pass's count sleep.
-static void set_threads(ls_session *s, int threads) {
-	if (threads > s->pool_threads) {
-		llama_detach_threadpool(s->ctx);
-		if (s->pool) ggml_threadpool_free(s->pool);
-		s->pool = nullptr;
-		s->pool_threads = 0;
-		ggml_threadpool_params p = ggml_threadpool_params_default(threads);
-		p.poll = s->poll;
-		s->pool = ggml_threadpool_new(&p);
-		if (s->pool) {
-			s->pool_threads = threads;
-			llama_attach_threadpool(s->ctx, s->pool, s->pool);
-		}
-	}
-	llama_set_n_threads(s->ctx, threads, threads);
-}
-
 int ls_decode(ls_session *s, int n, int threads, const int32_t *token, const int32_t *pos,
 	const int32_t *n_seqs, const int32_t *seqs, const int8_t *logits, char *err, size_t cap) {
 	listen l;
 	int rc = LS_THROWN;
 	try {
-		set_threads(s, threads);
+		llama_set_n_threads(s->ctx, threads, threads);
 		s->seq_ptr.resize(n);
 		llama_seq_id *next = const_cast<llama_seq_id *>(seqs);
 		for (int i = 0; i < n; i++) {
@@ -230,8 +202,6 @@ size_t ls_state_set(ls_session *s, int32_t seq, const uint8_t *src, size_t size,
 	l.to(err, cap);
 	return n;
 }
-
-void ls_watch(ls_session *s, bool on) { s->watch.store(on, std::memory_order_relaxed); }
 
 int32_t ls_vocab_size(ls_session *s) { return llama_vocab_n_tokens(llama_model_get_vocab(s->model)); }
 

@@ -19,7 +19,6 @@ typedef struct ls_session ls_session;
 typedef struct {
 	uint32_t cells, batch, chunk, sequences;
 	bool vocab_only, mapped, lock, flash;
-	uint32_t poll; // 0 to 100: how long workers spin for the next pass before they sleep
 	uintptr_t go_; // handle that progress and abort calls carry
 } ls_options;
 
@@ -43,8 +42,6 @@ void ls_copy(ls_session *s, int32_t src, int32_t dst, int32_t from, int32_t to);
 size_t ls_state_size(ls_session *s, int32_t seq);
 size_t ls_state_get(ls_session *s, int32_t seq, uint8_t *dst, size_t size);
 size_t ls_state_set(ls_session *s, int32_t seq, const uint8_t *src, size_t size, char *err, size_t cap);
-
-void ls_watch(ls_session *s, bool on); // whether to ask Go for an abort
 
 int32_t ls_vocab_size(ls_session *s);
 // Tokens of text, or minus the number that would fit, or INT32_MIN on failure.
