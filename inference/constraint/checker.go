@@ -14,7 +14,7 @@ type checker struct {
 	schemas  map[string]*jsonschema.Schema
 }
 
-const documentURL = "schema:document"
+const documentURL = "mem:///schema.json"
 
 // newChecker checks the document against its meta-schema.
 func newChecker(root any) (*checker, error) {

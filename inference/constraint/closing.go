@@ -106,80 +106,82 @@ func (w *ways) follow(s *dstate, text []byte) bool {
 }
 
 // Closing is the shortest text that makes the answer whole from here; false if
-// there is none of at most limit bytes. Asking again along the answer is cheap.
+// there is none of at most limit bytes.
 func (s *State) Closing(limit int) ([]byte, bool) {
 	if s.ended || s.at.accept {
 		return nil, true
 	}
-	if int(s.at.short) > limit {
-		return nil, false
-	}
-	d := &s.c.dfa
-	if s.at.closing.Load() == unknown && !d.findClosing(s.at) {
-		return nil, false
-	}
 	var text []byte
 	for at := s.at; !at.accept; {
-		n, b := ending(at.closing.Load())
-		if len(text)+n > limit {
+		if len(text)+int(at.short) > limit {
 			return nil, false
 		}
-		text = append(text, b)
-		at = d.step(at, b)
+		b, next := s.c.dfa.homeward(at)
+		if next == nil {
+			rest, ok := s.c.dfa.search(at, limit-len(text))
+			return append(text, rest...), ok
+		}
+		text, at = append(text, b), next
 	}
 	return text, true
 }
 
-// unknown marks a state whose shortest ending has not been looked for.
-const unknown = int64(-1)
+// ClosingLen is the length of Closing's text in bytes, at once: how much an
+// answer must leave room for. Where nesting reaches its limit it may be too low.
+func (s *State) ClosingLen() int {
+	if s.ended {
+		return 0
+	}
+	return int(s.at.short)
+}
 
-func packEnding(n int, b byte) int64 { return int64(n)<<8 | int64(b) }
-func ending(v int64) (n int, b byte) { return int(v >> 8), byte(v) }
-
-// maxClosing is the most states that a search for the shortest ending visits.
-const maxClosing = 20_000
-
-// findClosing searches the shortest way from s to an end (A*, with the
-// machine's own lower bounds) and notes it in every state on the way.
-func (d *dfa) findClosing(s *dstate) bool {
-	from := map[*dstate]*trail{s: {at: s}}
-	q := trailHeap{from[s]}
-	for len(q) > 0 && len(from) < maxClosing {
-		t := heap.Pop(&q).(*trail)
-		if t.stale {
+// homeward is the first step of a shortest way from s to an end; nil where the
+// limit of nesting cuts that way off.
+func (d *dfa) homeward(s *dstate) (byte, *dstate) {
+	for _, c := range s.configs {
+		if d.shortest(c) != s.short {
 			continue
 		}
-		known := t.at.closing.Load()
-		if t.at.accept || known != unknown {
-			rest, _ := ending(max(known, 0))
-			for ; t.prev != nil; t = t.prev {
-				rest++
-				t.prev.at.closing.CompareAndSwap(unknown, packEnding(rest, t.b))
+		for _, e := range d.m.nodes[c.node].edges {
+			if d.tooDeep(e.to, c.frame) || d.shortest(config{e.to, c.count, c.frame}) != s.short-1 {
+				continue
 			}
-			return true
+			if next := d.step(s, e.lo); next != nil && next.short == s.short-1 {
+				return e.lo, next
+			}
+		}
+	}
+	return 0, nil
+}
+
+// maxSearch is the most states that a search for the shortest ending visits.
+const maxSearch = 20_000
+
+// search finds the shortest way from s to an end where it cannot be read off
+// (A*, the lengths that do not mind the limit of nesting being lower bounds).
+func (d *dfa) search(s *dstate, limit int) ([]byte, bool) {
+	best := map[*dstate]*trail{s: {at: s}}
+	q := trailHeap{best[s]}
+	for len(q) > 0 && len(best) < maxSearch {
+		t := heap.Pop(&q).(*trail)
+		if t.at.accept {
+			return t.text(), true
+		}
+		if best[t.at] != t {
+			continue
 		}
 		for _, b := range d.m.reps {
 			next := d.step(t.at, b)
-			if next == nil {
+			if next == nil || t.bytes+1+int(next.short) > limit {
 				continue
 			}
-			n := &trail{at: next, prev: t, b: b, cost: t.cost + 1}
-			n.total = n.cost + int(next.short)
-			if k := next.closing.Load(); k != unknown {
-				rest, _ := ending(k)
-				n.total = n.cost + rest
+			if old := best[next]; old == nil || t.bytes+1 < old.bytes {
+				best[next] = &trail{next, t, b, t.bytes + 1}
+				heap.Push(&q, best[next])
 			}
-			if old := from[next]; old != nil {
-				if old.cost <= n.cost {
-					continue
-				}
-				old.stale = true
-			}
-			from[next] = n
-			heap.Push(&q, n)
 		}
 	}
-	return false
+	return nil, false
 }
 
 // trail is one way of the search.
@@ -187,19 +189,28 @@ type trail struct {
 	at    *dstate
 	prev  *trail
 	b     byte
-	cost  int // bytes so far
-	total int // bytes to an end, a lower bound
-	stale bool
+	bytes int // so far
 }
+
+func (t *trail) text() []byte {
+	text := make([]byte, t.bytes)
+	for ; t.prev != nil; t = t.prev {
+		text[t.bytes-1] = t.b
+	}
+	return text
+}
+
+// total is the length of the whole way, a lower bound.
+func (t *trail) total() int { return t.bytes + int(t.at.short) }
 
 type trailHeap []*trail
 
 func (h trailHeap) Len() int { return len(h) }
 func (h trailHeap) Less(i, j int) bool {
-	if h[i].total != h[j].total {
-		return h[i].total < h[j].total
+	if h[i].total() != h[j].total() {
+		return h[i].total() < h[j].total()
 	}
-	return h[i].cost > h[j].cost
+	return h[i].bytes > h[j].bytes
 }
 func (h trailHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
 func (h *trailHeap) Push(x any)   { *h = append(*h, x.(*trail)) }

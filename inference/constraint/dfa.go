@@ -14,7 +14,7 @@ type frame struct {
 	ret    int32
 	count  int32
 	depth  int32
-	short  int32 // fewest bytes from ret to the end of the answer, a lower bound
+	short  int32 // fewest bytes from ret to the end of the answer, as shortest gives it
 	parent *frame
 }
 
@@ -35,13 +35,12 @@ type dstate struct {
 	configs []config
 	accept  bool      // the answer may end here
 	out     [4]uint64 // bytes that may follow
-	short   int32     // fewest bytes to an end, a lower bound
+	short   int32     // fewest bytes to an end, as shortest gives it
 	plain   int32     // plain characters that may surely follow in a row, none for any number
 	more    bool      // other plain characters, or more of them, may follow too
 	next    []atomic.Pointer[dstate]
 
-	closing atomic.Int64           // known shortest ending, see closing.go
-	mask    atomic.Pointer[masked] // known mask, see mask.go
+	mask atomic.Pointer[masked] // known mask, see mask.go
 }
 
 // dfa is the deterministic automaton of a machine, made where it is walked.
@@ -54,21 +53,25 @@ type dfa struct {
 	frames  map[frameKey]*frame
 	frameID uint32
 	size    int // estimated bytes of states and frames
+	budget  int // of size; beyond it the automaton forgets
 
 	set  []config            // scratch of step
 	seen map[config]struct{} // scratch of step
 	todo []config            // scratch of step
 	key  []byte              // scratch of intern
 
+	most int          // readings to follow in this step
+	work atomic.Int64 // places looked at in heavy steps since an answer began
+
 	masks maskCache
 }
 
 // dfaBudget is how many bytes of visited states are remembered; then the
 // automaton forgets and starts again. States that answers hold stay theirs.
-const dfaBudget = 24 << 20
+const dfaBudget = 6 << 20
 
 func (d *dfa) init(m *machine) error {
-	d.m = m
+	d.m, d.budget = m, dfaBudget
 	d.seen = map[config]struct{}{}
 	d.forget()
 	d.begin()
@@ -107,7 +110,7 @@ func (d *dfa) grow(s *dstate, b byte) *dstate {
 	if t := slot.Load(); t != nil {
 		return t
 	}
-	if d.size > dfaBudget {
+	if d.size > d.budget {
 		d.forget()
 	}
 	d.begin()
@@ -127,7 +130,17 @@ func (d *dfa) grow(s *dstate, b byte) *dstate {
 	return t
 }
 
+// begin makes ready for a step. Steps with many readings use up the answer's
+// share of work; after that the automaton makes do with few.
 func (d *dfa) begin() {
+	if n := len(d.seen); n > maxConfigs {
+		d.work.Add(int64(n))
+		d.seen = map[config]struct{}{} // clearing costs by the size it once had
+	}
+	d.most = maxConfigs
+	if d.work.Load() > maxWork {
+		d.most = fewConfigs
+	}
 	d.set = d.set[:0]
 	clear(d.seen)
 }
@@ -161,6 +174,8 @@ func (d *dfa) close(c config) (accept bool) {
 			d.todo = append(d.todo, config{n.rule, 0, d.push(n.to, c.count, c.frame)})
 		case kTail:
 			d.todo = append(d.todo, config{n.rule, 0, c.frame})
+		case kEnter:
+			d.todo = append(d.todo, config{n.to, c.count, c.frame})
 		case kInc:
 			d.todo = append(d.todo, config{n.to, min(c.count+1, n.n), c.frame})
 		case kLess:
@@ -185,7 +200,7 @@ func (d *dfa) close(c config) (accept bool) {
 // ambiguous reports that the answer so far can be read in more ways than are
 // worth following. The others are then dropped: what follows is held to fewer
 // readings than there are, each of them good. Only odd formats come here.
-func (d *dfa) ambiguous() bool { return len(d.set) >= maxConfigs || len(d.seen) > 16*maxConfigs }
+func (d *dfa) ambiguous() bool { return len(d.set) >= d.most || len(d.seen) > 8*d.most }
 
 func (d *dfa) tooDeep(node int32, f *frame) bool {
 	return f != nil && f.depth+d.m.nodes[node].deep > maxDepth
@@ -204,19 +219,27 @@ func (d *dfa) push(ret, count int32, parent *frame) *frame {
 	}
 	f.short = d.shortest(config{ret, count, parent})
 	d.frames[k] = f
-	d.size += 128
+	d.size += 200
 	return f
 }
 
-// shortest is the fewest bytes from c to the end of the answer, a lower bound.
+// shortest is the fewest bytes from c to the end of the answer. It is exact,
+// except where the shortest way nests deeper than is allowed.
 func (d *dfa) shortest(c config) int32 {
 	n := &d.m.nodes[c.node]
 	short := n.short
-	if rest := n.floor - c.count - 1; rest > 0 {
-		short = min(short+min(rest, far/max(n.unit, 1))*n.unit, far)
+	if n.loop != none {
+		l := &d.m.loops[n.loop]
+		left := l.floor - c.count
+		if n.inside {
+			left--
+		}
+		if left > 0 {
+			short = sum(short, times(left, l.round))
+		}
 	}
 	if c.frame != nil {
-		short = min(short+c.frame.short, far)
+		short = sum(short, c.frame.short)
 	}
 	return short
 }
@@ -250,7 +273,6 @@ func (d *dfa) intern(accept bool) *dstate {
 		short:   far,
 		next:    make([]atomic.Pointer[dstate], len(d.m.reps)),
 	}
-	s.closing.Store(unknown)
 	if accept {
 		s.short = 0
 	}
@@ -259,7 +281,7 @@ func (d *dfa) intern(accept bool) *dstate {
 		d.outgoing(s, c)
 	}
 	d.states[string(d.key)] = s
-	d.size += 256 + 2*len(d.key) + 8*len(d.m.reps)
+	d.size += 400 + 3*len(d.key) + 8*len(d.m.reps)
 	return s
 }
 

@@ -189,50 +189,39 @@ func (s *schemas) array(sh *shape) (int32, error) {
 	return s.list(prefix, items, low, high), nil
 }
 
-// list is an array: the rules of prefix, then items. It is a rule of its own,
-// as it counts.
+// list is an array: the rules of prefix, then items.
 func (b *builder) list(prefix []int32, items, low, high int32) int32 {
-	each := items
-	if len(prefix) > 0 {
-		each = none
+	if len(prefix) == 0 {
+		prefix = []int32{items} // the first item stands behind no comma
 	}
-	start := b.counting(low, each, func() int32 {
-		end := b.lit("]", b.ret)
-		count := func(next int32) int32 {
-			if limit := saturate(low, high); limit > 0 {
-				return b.inc(limit, next)
-			}
-			return next
+	n := int32(len(prefix))
+	end := b.lit("]", b.ret)
+	next := end
+	if high == none || high > n {
+		rest := high
+		if high != none {
+			rest = high - n
 		}
-		again := b.hole()
-		item := b.call(items, count(again))
-		b.fill(again, b.least(low, items, end), b.less(high, b.lit(",", item)))
-		next := again
-		if len(prefix) == 0 {
-			next = b.split(b.least(low, items, end), b.less(high, item))
+		next = b.counting(loop{max(0, low-n), items, 1, 0}, rest,
+			func() int32 { return b.lit("]", b.ret) },
+			func(next int32) int32 { return b.lit(",", b.call(items, next)) })
+		next = b.call(next, b.ret) // a rule of its own, as it counts
+	}
+	for k := n - 1; k >= 0; k-- {
+		var outs []int32
+		if k >= low {
+			outs = append(outs, end)
 		}
-		for k := int32(len(prefix)); k >= 0; k-- {
-			var outs []int32
-			switch {
-			case k == int32(len(prefix)):
-				if high == none || k < high {
-					continue // next is right
-				}
-			case high == none || k < high:
-				one := b.call(prefix[k], count(next))
-				if k > 0 {
-					one = b.lit(",", one)
-				}
-				outs = append(outs, one)
+		if high == none || k < high {
+			comma := ","
+			if k == 0 {
+				comma = ""
 			}
-			if k >= low {
-				outs = append(outs, end)
-			}
-			next = b.split(outs...)
+			outs = append(outs, b.lit(comma, b.call(prefix[k], next)))
 		}
-		return b.lit("[", next)
-	})
-	return b.call(start, b.ret)
+		next = b.split(outs...)
+	}
+	return b.lit("[", next)
 }
 
 func (s *schemas) object(sh *shape) (int32, error) {
@@ -352,7 +341,7 @@ func (s *schemas) otherKey(names []string) int32 {
 	if len(names) == 0 {
 		return s.anyText(0, none)
 	}
-	free := s.add(node{kind: kBytes, plain: true, n: none})
+	free := s.plainChar(none)
 	edges := append(s.spelled(complement(nil), free), edge{'"', '"', s.ret})
 	if !s.full {
 		s.nodes[free].edges = edges

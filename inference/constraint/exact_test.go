@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"lineside/inference"
+	"lineside/inference/constraint/constrainttest"
 )
 
 // smallVocab has every byte, pieces that tokenizers make of JSON, and pieces
@@ -35,8 +36,7 @@ func forcedByHand(s State) []byte {
 	for len(text) < maxForced && !s.CanStop() {
 		var legal []byte
 		for b := range 256 {
-			try := s
-			if try.AcceptBytes([]byte{byte(b)}) == nil {
+			if s.AllowsByte(byte(b)) {
 				legal = append(legal, byte(b))
 			}
 		}
@@ -59,7 +59,7 @@ func TestMasksAreExact(t *testing.T) {
 	mask := make([]uint64, voc.Words())
 	for seed := range uint64(n) {
 		r := rand.New(rand.NewPCG(seed, 5))
-		schema := randomSchema(r)
+		schema := constrainttest.Schema(r)
 		c, err := Compile(inference.Format{Kind: inference.FormatJSONSchema, Schema: json.RawMessage(schema)})
 		if err != nil {
 			continue
@@ -138,7 +138,7 @@ func checkOptions(t *testing.T, s State) {
 func TestClosingIsShortest(t *testing.T) {
 	for seed := range uint64(tries() / 3) {
 		r := rand.New(rand.NewPCG(seed, 6))
-		schema := randomSchema(r)
+		schema := constrainttest.Schema(r)
 		c, err := Compile(inference.Format{Kind: inference.FormatJSONSchema, Schema: json.RawMessage(schema)})
 		if err != nil {
 			continue
@@ -152,6 +152,9 @@ func TestClosingIsShortest(t *testing.T) {
 			}
 			if want := distance(c, s.at, len(closing)); want != len(closing) {
 				t.Fatalf("schema %s\nafter %q closing %q has %d bytes; %d would do", schema, text, closing, len(closing), want)
+			}
+			if n := s.ClosingLen(); n != len(closing) {
+				t.Fatalf("schema %s\nafter %q the closing has %d bytes and is said to have %d", schema, text, len(closing), n)
 			}
 			if _, ok := s.Closing(len(closing) - 1); ok && len(closing) > 0 {
 				t.Fatalf("closing beyond its limit")

@@ -389,11 +389,9 @@ func (g *gbnf) repeat(p part, low, high int32) part {
 		}
 		g.ruleCount++
 		one := p(g.ret)
-		start := g.counting(low, one, func() int32 {
-			again := g.hole()
-			g.fill(again, g.least(low, one, g.ret), g.less(high, g.call(one, g.inc(saturate(low, high), again))))
-			return again
-		})
+		start := g.counting(loop{low, one, 0, 0}, high,
+			func() int32 { return g.ret },
+			func(next int32) int32 { return g.call(one, next) })
 		return g.call(start, next)
 	}
 }

@@ -10,6 +10,7 @@ import (
 // counter of its own. Nodes lead onwards; a rule ends at the node ret.
 type machine struct {
 	nodes []node
+	loops []loop
 	root  int32 // first node of the root rule
 	class [256]uint8
 	reps  []byte // one byte of each class
@@ -25,6 +26,7 @@ const (
 	kInc               // adds one to the counter, not beyond n, and goes to to
 	kLess              // goes to to if the counter is below n
 	kLeast             // goes to to if the counter is n or more
+	kEnter             // goes to to, a loop's first node, and knows what its counts take
 	kRet               // ends the rule
 )
 
@@ -38,15 +40,24 @@ type node struct {
 	plain bool  // a place in a string where any plain character may come
 	n     int32 // bound of a guard; with plain, most characters, none for any number
 	to    int32
-	rule  int32 // first node of the rule: of a call, or that each count of kLeast takes
+	rule  int32 // first node of the rule: of a call, or that each count takes (kLeast, kEnter), or none
+	extra int32 // bytes that each count takes besides (kEnter)
 	edges []edge
 	outs  []int32
 
-	short int32 // fewest bytes from here to the end of the rule
+	short int32 // fewest bytes from here to the end of the rule, the counter aside
 	deep  int32 // fewest calls open at once from here to the end of the rule
-	floor int32 // in a counting rule: counts that its end asks for
-	unit  int32 // in a counting rule: fewest bytes that one count takes
-	each  int32 // in a counting rule: first node of the rule that one count takes, or none for one byte
+
+	loop   int32 // the counting loop that the node is part of, or none
+	inside bool  // the way to the loop's end still adds one count
+}
+
+// loop is what a counting rule repeats.
+type loop struct {
+	floor int32 // counts that its end asks for
+	each  int32 // first node of the rule that one count takes, or none
+	extra int32 // bytes that one count takes besides
+	round int32 // fewest bytes of one count
 }
 
 type edge struct {
@@ -63,11 +74,13 @@ type builder struct {
 	root      int32
 	full      bool // a limit was passed; finish says so
 
-	floor, each int32 // of the counting rule that is being built
+	loops  []loop
+	loop   int32 // that is being built, or none
+	inside bool  // of that loop
 }
 
 func newBuilder() *builder {
-	b := &builder{root: none, each: none}
+	b := &builder{root: none, loop: none}
 	b.ret = b.add(node{kind: kRet})
 	return b
 }
@@ -77,20 +90,33 @@ func (b *builder) add(n node) int32 {
 		b.full = true
 		return b.ret
 	}
-	if n.kind != kCall && n.kind != kLeast {
+	if n.kind != kCall && n.kind != kLeast && n.kind != kEnter {
 		n.rule = none
 	}
-	n.floor, n.each = b.floor, b.each
+	n.loop, n.inside = b.loop, b.inside
 	b.nodes = append(b.nodes, n)
 	return int32(len(b.nodes) - 1)
 }
 
-// counting builds the nodes of a rule that must count to floor before it ends;
-// each is the rule that one count takes, or none for a byte or more.
-func (b *builder) counting(floor, each int32, build func() int32) int32 {
-	b.floor, b.each = floor, each
-	defer func() { b.floor, b.each = 0, none }()
-	return build()
+// counting builds a loop: end and body make the nodes of its way out and of
+// one count, which goes on to the given node. It returns the node where the
+// loop decides between the two.
+func (b *builder) counting(l loop, high int32, end func() int32, body func(next int32) int32) int32 {
+	b.loops = append(b.loops, l)
+	b.loop = int32(len(b.loops) - 1)
+	again := b.hole()
+	out := b.least(l.floor, l.each, end())
+	b.inside = true
+	next := again
+	if limit := saturate(l.floor, high); limit > 0 {
+		next = b.inc(limit, again)
+	}
+	b.fill(again, out, b.less(high, body(next)))
+	b.loop, b.inside = none, false
+	if l.floor <= 0 {
+		return again
+	}
+	return b.add(node{kind: kEnter, to: again, rule: l.each, n: l.floor, extra: l.extra})
 }
 
 // split leads to any of outs.
@@ -155,7 +181,7 @@ func (b *builder) finish() (*machine, error) {
 	if b.full || b.ruleCount > maxRules {
 		return nil, unsupported("the format is too large: it needs more than %d places or %d rules; make it smaller", maxNodes, maxRules)
 	}
-	m := &machine{nodes: b.nodes, root: b.root}
+	m := &machine{nodes: b.nodes, loops: b.loops, root: b.root}
 	for i := range m.nodes {
 		n := &m.nodes[i]
 		if n.kind == kCall && m.nodes[n.to].kind == kRet {
@@ -174,10 +200,10 @@ func (b *builder) finish() (*machine, error) {
 	for i, v := range m.settle(shortest) {
 		m.nodes[i].short = v
 	}
-	for i := range m.nodes {
-		n := &m.nodes[i]
-		if n.unit = 1; n.each != none {
-			n.unit = m.nodes[n.each].short
+	for i := range m.loops {
+		l := &m.loops[i]
+		if l.round = l.extra; l.each != none {
+			l.round = sum(l.extra, m.nodes[l.each].short)
 		}
 	}
 	if m.leftRecursive() {
@@ -197,12 +223,23 @@ const (
 
 // joins reports whether the node's cost needs both its rule and what follows.
 func (ms measure) joins(n *node) bool {
-	return n.kind == kCall || n.kind == kTail || ms == deepest && n.kind == kLeast && n.rule != none
+	switch n.kind {
+	case kCall, kTail:
+		return true
+	case kLeast:
+		return ms == deepest && n.rule != none
+	case kEnter:
+		return ms == shortest && n.rule != none
+	}
+	return false
 }
 
 func (ms measure) join(n *node, rule, next int32) int32 {
-	if ms == shortest {
-		return min(rule+next, far)
+	switch {
+	case ms == shortest && n.kind == kEnter:
+		return sum(next, times(n.n, sum(rule, n.extra)))
+	case ms == shortest:
+		return sum(rule, next)
 	}
 	if n.kind != kTail {
 		rule++
@@ -239,13 +276,25 @@ func (m *machine) settle(ms measure) []int32 {
 					continue
 				}
 				cost = ms.join(n, val[n.rule], val[n.to])
-			case n.kind == kBytes && ms == shortest:
-				cost++
+			case ms == shortest && n.kind == kBytes:
+				cost = sum(cost, 1)
+			case ms == shortest && n.kind == kEnter:
+				cost = sum(cost, times(n.n, n.extra))
 			}
 			heap.Push(&q, costItem{u, cost})
 		}
 	}
 	return val
+}
+
+// sum and times stay at far where they would go beyond.
+func sum(a, b int32) int32 { return min(a+b, far) }
+
+func times(a, b int32) int32 {
+	if b > 0 && a > far/b {
+		return far
+	}
+	return a * b
 }
 
 // users lists for each node the nodes whose cost depends on it.
@@ -325,7 +374,7 @@ func (m *machine) silent(i int32, f func(int32)) {
 		if m.nodes[n.rule].short == 0 {
 			f(n.to)
 		}
-	case kInc, kLess, kLeast:
+	case kInc, kLess, kLeast, kEnter:
 		f(n.to)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"lineside/inference"
+	"lineside/inference/constraint/constrainttest"
 )
 
 var rounds = flag.Int("rounds", 3000, "random schemas to try")
@@ -98,7 +99,7 @@ func TestAnswersValidate(t *testing.T) {
 	held := 0
 	for seed := range uint64(n) {
 		r := rand.New(rand.NewPCG(seed, 4))
-		schema := randomSchema(r)
+		schema := constrainttest.Schema(r)
 		c, err := Compile(inference.Format{Kind: inference.FormatJSONSchema, Schema: json.RawMessage(schema)})
 		if err != nil {
 			if !errors.Is(err, inference.ErrUnsupported) && !errors.Is(err, inference.ErrBadRequest) {

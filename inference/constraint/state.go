@@ -17,7 +17,10 @@ type State struct {
 }
 
 // Start is the state before the first byte of an answer.
-func (c *Constraint) Start() State { return State{c: c, at: c.dfa.start} }
+func (c *Constraint) Start() State {
+	c.dfa.work.Store(0)
+	return State{c: c, at: c.dfa.start}
+}
 
 // run is the state after text, or nil.
 func (d *dfa) run(s *dstate, text []byte) *dstate {
@@ -47,6 +50,9 @@ func (s *State) AcceptBytes(text []byte) error {
 	s.at = next
 	return nil
 }
+
+// AllowsByte reports whether AcceptBytes would take b.
+func (s *State) AllowsByte(b byte) bool { return !s.ended && s.c.dfa.step(s.at, b) != nil }
 
 // AcceptToken goes on by a token. A token that ends the answer is legal where
 // CanStop. On error, which wraps ErrIllegal, the state stays where it was.

@@ -129,26 +129,28 @@ var rawRanges = []runeRange{{' ', '!'}, {'#', '['}, {']', utf8.MaxRune}}
 // stringRule is any JSON string of low to high characters; high is none for no
 // bound. Escaped characters count as one, also where a surrogate pair writes them.
 func (b *builder) stringRule(low, high int32) int32 {
-	return b.counting(low, none, func() int32 {
-		end := b.lit(`"`, b.ret)
-		char := b.add(node{kind: kBytes, plain: true, n: high})
-		onward := []int32{b.less(high, char)}
-		if low == 0 && high == none {
-			b.string(char, char)
-			b.nodes[char].edges = append(b.nodes[char].edges, edge{'"', '"', b.ret})
-		} else {
-			onward = append(onward, b.least(low, none, end))
-		}
-		again := b.split(onward...)
-		if low > 0 || high != none {
-			b.string(char, b.inc(saturate(low, high), again))
-		}
-		return b.lit(`"`, again)
-	})
+	if low == 0 && high == none {
+		char := b.plainChar(none)
+		b.string(char, char, edge{'"', '"', b.ret})
+		return b.lit(`"`, char)
+	}
+	again := b.counting(loop{floor: low, each: none, extra: 1}, high,
+		func() int32 { return b.lit(`"`, b.ret) },
+		func(next int32) int32 {
+			char := b.plainChar(high)
+			b.string(char, next)
+			return char
+		})
+	return b.lit(`"`, again)
 }
 
-// string gives char the edges of one character in any legal spelling.
-func (b *builder) string(char, next int32) {
+// plainChar is a place before a character of a string; high is as for stringRule.
+func (b *builder) plainChar(high int32) int32 {
+	return b.add(node{kind: kBytes, plain: true, n: high})
+}
+
+// string gives char the edges of one character in any legal spelling, and more.
+func (b *builder) string(char, next int32, more ...edge) {
 	edges := b.runeEdges(rawRanges, next)
 	hex := edgesTo("09afAF", 0)
 	digits := func(n int, to int32) int32 {
@@ -167,7 +169,7 @@ func (b *builder) string(char, next int32) {
 	unit := b.bytes(append(edgesTo("09acefACEF", digits(1, two)), edgesTo("ddDD", afterD)...)...)
 	esc := b.bytes(append(edgesTo(`""\\//bbffnnrrtt`, next), edge{'u', 'u', unit})...)
 	if !b.full {
-		b.nodes[char].edges = append(edges, edge{'\\', '\\', esc})
+		b.nodes[char].edges = append(append(edges, edge{'\\', '\\', esc}), more...)
 	}
 }
 

@@ -1,4 +1,6 @@
-package constraint
+// Package constrainttest makes random JSON Schemas of the kinds that factories
+// write, for tests that hold answers to them. It never looks at an answer.
+package constrainttest
 
 import (
 	"encoding/json"
@@ -13,8 +15,9 @@ type schemaGen struct {
 	defs int // definitions d0 to d(n-1) that may be referred to
 }
 
-// randomSchema is a schema that Compile should take, mostly.
-func randomSchema(r *rand.Rand) string {
+// Schema is a random schema, the same for the same state of r. Most can be held
+// by constraint.Compile; some ask for what it refuses.
+func Schema(r *rand.Rand) string {
 	g := &schemaGen{r: r, defs: r.IntN(3)}
 	s := g.schema(3)
 	if g.defs > 0 {
