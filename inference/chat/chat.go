@@ -10,6 +10,7 @@ package chat
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"lineside/inference"
@@ -78,6 +79,7 @@ type Template struct {
 	meta    Metadata
 	voc     Vocabulary
 	special map[string]int32 // the special tokens that it uses, by name
+	ids     []int32          // the same
 }
 
 // New chooses the template that fits the file and its vocabulary. A file without
@@ -88,7 +90,7 @@ func New(m Metadata, v Vocabulary) (*Template, error) {
 			continue
 		}
 		t := &Template{name: k.name, write: k.write, meta: m, voc: v, special: map[string]int32{}}
-		for _, name := range append(k.specials, m.BOS, m.EOS) {
+		for _, name := range append(slices.Clone(k.specials), m.BOS, m.EOS) {
 			if name == "" {
 				continue
 			}
@@ -96,7 +98,7 @@ func New(m Metadata, v Vocabulary) (*Template, error) {
 			if !ok {
 				return nil, fmt.Errorf("chat template %s: %q is not one token of the vocabulary", k.name, name)
 			}
-			t.special[name] = id
+			t.special[name], t.ids = id, append(t.ids, id)
 		}
 		return t, nil
 	}
@@ -178,10 +180,8 @@ func (t *Template) forged(ids []int32) bool {
 		if len(t.voc.Piece(id)) == 0 || t.voc.EndOfGeneration(id) {
 			return true
 		}
-		for _, s := range t.special {
-			if id == s {
-				return true
-			}
+		if slices.Contains(t.ids, id) {
+			return true
 		}
 	}
 	return false
