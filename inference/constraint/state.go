@@ -97,6 +97,14 @@ func (s *State) Mask(voc *Vocab, dst []uint64) {
 	}
 }
 
+// Following is the set of bytes that may come next: bit b&63 of word b>>6.
+func (s *State) Following() [4]uint64 {
+	if s.ended {
+		return [4]uint64{}
+	}
+	return s.at.out
+}
+
 // CanStop reports whether the answer is whole as it stands.
 func (s *State) CanStop() bool { return s.at.accept }
 

@@ -112,13 +112,15 @@ func (a *ask) follow(ctx context.Context, wake func(), emit func(string) error) 
 			wake()
 		case <-a.done:
 			pass()
-			if a.err == nil && a.result != nil && a.result.Finish == inference.FinishCancelled {
-				if broken != nil {
-					return a.result, broken
-				}
+			switch {
+			case a.err != nil:
+				return a.result, a.err
+			case broken != nil:
+				return a.result, broken
+			case a.over() == inference.FinishCancelled && a.result.Finish == inference.FinishCancelled:
 				return a.result, context.Cause(ctx)
 			}
-			return a.result, a.err
+			return a.result, nil
 		}
 	}
 }

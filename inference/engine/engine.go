@@ -136,11 +136,13 @@ func (e *Engine) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		start := time.Now()
 		worked, err := e.step(start)
+		if worked && err == nil {
+			err = e.rest(ctx, time.Since(start))
+		}
 		if err != nil {
 			return e.shut(err)
 		}
 		if worked {
-			e.rest(ctx, time.Since(start))
 			continue
 		}
 		select {
@@ -151,20 +153,34 @@ func (e *Engine) Run(ctx context.Context) error {
 	return e.shut(nil)
 }
 
-// rest keeps the pace: computing takes its share of the time, no more.
-func (e *Engine) rest(ctx context.Context, took time.Duration) {
-	e.mu.Lock()
-	pace := e.dials.PacePercent
-	e.mu.Unlock()
+// rest keeps the pace: computing takes its share of the time, no more. Who
+// wants to end meanwhile ends, and a new pace counts at once.
+func (e *Engine) rest(ctx context.Context, took time.Duration) error {
+	pace := e.pace()
 	if pace >= 100 {
-		return
+		return nil
 	}
 	timer := time.NewTimer(took * time.Duration(100-pace) / time.Duration(pace))
 	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
+	for e.pace() == pace {
+		select {
+		case <-timer.C:
+			return nil
+		case <-ctx.Done():
+			return nil
+		case <-e.kick:
+			if err := e.sweep(time.Now()); err != nil {
+				return err
+			}
+		}
 	}
+	return nil
+}
+
+func (e *Engine) pace() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.dials.PacePercent
 }
 
 // shut ends everything that is not answered.

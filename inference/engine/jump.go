@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"math/bits"
 	"slices"
 
 	"lineside/inference/constraint"
@@ -119,19 +120,24 @@ func spread(from way) (ways []way, forced []byte) {
 		end.ended = true
 		ways = append(ways, end)
 	}
+	follow := from.state.Following()
 	branches := 0
-	for b := range 256 {
-		next := way{text: append(slices.Clip(from.text), byte(b)), state: from.state}
-		if next.state.AcceptBytes([]byte{byte(b)}) != nil {
-			continue
+	for _, word := range follow {
+		branches += bits.OnesCount64(word)
+	}
+	if branches > maxBranch {
+		from.free = true
+		return []way{from}, forced
+	}
+	for i, word := range follow {
+		for ; word != 0; word &= word - 1 {
+			b := byte(i<<6 + bits.TrailingZeros64(word))
+			next := way{text: append(slices.Clip(from.text), b), state: from.state}
+			_ = next.state.AcceptBytes([]byte{b}) // it follows
+			next.force()
+			next.ended = next.state.Done()
+			ways = append(ways, next)
 		}
-		if branches++; branches > maxBranch {
-			from.free = true
-			return []way{from}, forced
-		}
-		next.force()
-		next.ended = next.state.Done()
-		ways = append(ways, next)
 	}
 	return ways, forced
 }

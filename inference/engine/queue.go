@@ -10,11 +10,16 @@ import (
 // Turns are start-time fair queueing: the n-th waiting ask of a client stands
 // in the n-th round from now. It is bounded and not safe for concurrent use.
 type queue struct {
-	bound int
-	asks  []*ask
-	turns map[string]uint64 // last round that each client has an ask in
-	round uint64            // of the ask that was served last
-	count uint64            // asks that ever came
+	bound  int
+	asks   []*ask
+	turns  map[turn]uint64 // last round that each client has an ask in
+	rounds map[int]uint64  // of the ask that was served last, by priority
+	count  uint64          // asks that ever came
+}
+
+type turn struct {
+	client   string
+	priority int
 }
 
 // place is where an ask stands in the queue.
@@ -33,12 +38,13 @@ func (q *queue) push(a *ask) bool {
 	if len(q.asks) >= q.bound {
 		return false
 	}
-	if q.turns == nil {
-		q.turns = map[string]uint64{}
+	if len(q.asks) == 0 { // nobody competes: all start level
+		q.turns, q.rounds = map[turn]uint64{}, map[int]uint64{}
 	}
 	q.count++
-	a.place = place{a.req.Priority, max(q.turns[a.req.Client], q.round) + 1, q.count}
-	q.turns[a.req.Client] = a.place.round
+	t := turn{a.req.Client, a.req.Priority}
+	a.place = place{t.priority, max(q.turns[t], q.rounds[t.priority]) + 1, q.count}
+	q.turns[t] = a.place.round
 	at, _ := slices.BinarySearchFunc(q.asks, a, func(x, y *ask) int { return x.place.compare(y.place) })
 	q.asks = slices.Insert(q.asks, at, a)
 	return true
@@ -55,12 +61,7 @@ func (q *queue) first() *ask {
 // serve takes an ask out to be worked on.
 func (q *queue) serve(a *ask) {
 	q.remove(func(o *ask) bool { return o == a })
-	q.round = max(q.round, a.place.round)
-	for client, round := range q.turns {
-		if round <= q.round {
-			delete(q.turns, client)
-		}
-	}
+	q.rounds[a.place.priority] = max(q.rounds[a.place.priority], a.place.round)
 }
 
 // remove takes out the asks that are over and returns them.

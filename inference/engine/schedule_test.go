@@ -1,0 +1,312 @@
+package engine_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"lineside/inference"
+	"lineside/inference/engine"
+	"lineside/inference/engine/enginetest"
+)
+
+// long is a prompt text of about n tokens that has nothing in common with others.
+func long(seed string, n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "%s%d ", seed, i)
+		if b.Len() > 3*n {
+			break
+		}
+	}
+	return b.String()
+}
+
+// perToken makes a pass as long as it has tokens.
+func perToken(d time.Duration) func([]engine.Token) time.Duration {
+	return func(batch []engine.Token) time.Duration { return d * time.Duration(len(batch)) }
+}
+
+// finished names asks in the order in which they end.
+type finished struct {
+	sync.Mutex
+	sync.WaitGroup
+	names []string
+}
+
+func (f *finished) ask(t *testing.T, h *house, name, client string, priority int) {
+	f.Go(func() {
+		r := text("", name)
+		r.Client, r.Priority, r.MaxTokens = client, priority, 5
+		if _, err := h.Generate(t.Context(), r, nil); err != nil {
+			t.Errorf("ask %s: %v", name, err)
+		}
+		f.Lock()
+		f.names = append(f.names, name)
+		f.Unlock()
+	})
+	synctest.Wait() // it is in the queue
+}
+
+func TestOrderOfService(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t, enginetest.Config{EndOneIn: -1, PassTime: every(time.Second)}, engine.Options{Slots: 1})
+		var f finished
+		f.ask(t, h, "first", "a", 0) // takes the slot
+		for i := range 4 {
+			f.ask(t, h, fmt.Sprint("a", i), "a", 0)
+		}
+		f.ask(t, h, "b0", "b", 0)
+		f.ask(t, h, "alarm", "c", 10)
+		f.Wait()
+		if got := strings.Join(f.names, " "); got != "first alarm a0 b0 a1 a2 a3" {
+			t.Errorf("served %s", got)
+		}
+		h.stop()
+	})
+}
+
+// TestGap holds passes to their stated size while an answer runs, and the
+// answer to a token in every one of them, however long the prompts beside it.
+func TestGap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const chunk, span = 32, 8
+		var passes [][]engine.Token
+		h := open(t, enginetest.Config{EndOneIn: -1, PassTime: every(time.Millisecond), OnPass: func(b []engine.Token) { passes = append(passes, slices.Clone(b)) }},
+			engine.Options{Chunk: chunk, Span: span})
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			r := text("", "run on")
+			r.MaxTokens = 1000
+			if _, err := h.Generate(ctx, r, nil); !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+		})
+		time.Sleep(10 * time.Millisecond)
+		synctest.Wait()
+		passes = passes[:0]
+		seq := int32(-1)
+		for i := range 3 {
+			wg.Go(func() {
+				r := text("", long(fmt.Sprint("p", i), 400))
+				r.MaxTokens = 1
+				if _, err := h.Generate(t.Context(), r, nil); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		time.Sleep(50 * time.Millisecond)
+		synctest.Wait()
+		beside := passes
+		cancel()
+		wg.Wait()
+		total := 0
+		for i, b := range beside {
+			if seq < 0 {
+				seq = b[0].Seqs[0] // answers come first
+			}
+			if b[0].Seqs[0] != seq {
+				t.Fatalf("pass %d has no token of the running answer", i)
+			}
+			if len(b) > chunk+4*span+16 {
+				t.Errorf("pass %d has %d tokens", i, len(b))
+			}
+			total += len(b)
+		}
+		if total < 1000 {
+			t.Errorf("only %d tokens in the passes: the prompts were not there", total)
+		}
+		h.stop()
+	})
+}
+
+// TestCancelInPrefill: a pass that nobody waits for ends at once.
+func TestCancelInPrefill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t, enginetest.Config{PassTime: perToken(time.Millisecond)}, engine.Options{})
+		want := h.ask(t, text("", "and then?")).Text
+		ctx, cancel := context.WithCancel(t.Context())
+		start := time.Now()
+		var res *inference.Result
+		var err error
+		done := make(chan struct{})
+		go func() {
+			res, err = h.Generate(ctx, text("", long("x", 900)), nil)
+			close(done)
+		}()
+		time.Sleep(100 * time.Millisecond)
+		cancel()
+		<-done
+		if took := time.Since(start); took > 120*time.Millisecond {
+			t.Errorf("ended %s after the start, was cancelled after 100 ms", took)
+		}
+		if !errors.Is(err, context.Canceled) || res.Finish != inference.FinishCancelled {
+			t.Errorf("%+v, %v", res, err)
+		}
+		if got := h.ask(t, text("", "and then?")).Text; got != want {
+			t.Errorf("after an aborted pass %q, before %q", got, want)
+		}
+		h.stop()
+	})
+}
+
+// TestCancelBesideOthers: a cancelled ask ends within one pass, its neighbours never notice.
+func TestCancelBesideOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := enginetest.Config{EndOneIn: -1, PassTime: every(10 * time.Millisecond)}
+		h := open(t, cfg, engine.Options{})
+		var wg sync.WaitGroup
+		for i := range 4 {
+			wg.Go(func() {
+				r := text("A common system text.", fmt.Sprint("ask ", i))
+				r.MaxTokens = 30
+				ctx, cancel := context.WithTimeout(t.Context(), 155*time.Millisecond)
+				defer cancel()
+				if i == 0 {
+					start := time.Now()
+					res, err := h.Generate(ctx, r, nil)
+					if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || took > 165*time.Millisecond {
+						t.Errorf("after %s: %+v, %v", took, res, err)
+					}
+					return
+				}
+				got, err := h.Generate(t.Context(), r, nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if want := alone(t, cfg, r); got.Text != want {
+					t.Errorf("ask %d: %q, alone %q", i, got.Text, want)
+				}
+			})
+		}
+		wg.Wait()
+		h.stop()
+	})
+}
+
+// alone is the answer of an engine that does nothing else, and nothing clever.
+func alone(t *testing.T, cfg enginetest.Config, r *inference.Request) string {
+	t.Helper()
+	cfg.PassTime, cfg.OnPass, cfg.Fault = nil, nil, nil
+	h := open(t, cfg, engine.Options{Slots: 1, NoPrefixSharing: true, NoLookup: true})
+	defer h.stop()
+	return h.ask(t, r).Text
+}
+
+func TestBrokenEmit(t *testing.T) {
+	h := open(t, enginetest.Config{EndOneIn: -1}, engine.Options{})
+	gone := errors.New("the device went away")
+	res, err := h.Generate(t.Context(), text("", "hello"), func(string) error { return gone })
+	if !errors.Is(err, gone) {
+		t.Errorf("%+v, %v", res, err)
+	}
+}
+
+func TestDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t, enginetest.Config{EndOneIn: -1, PassTime: every(100 * time.Millisecond)}, engine.Options{Slots: 1, NoJumpForward: true})
+		in := func(d time.Duration, r *inference.Request) *inference.Request {
+			r.Deadline, r.MaxTokens = time.Now().Add(d), 0
+			return r
+		}
+		res := h.ask(t, in(time.Second, text("", "go on")))
+		if res.Finish != inference.FinishDeadline || res.Text == "" || res.Timings.Total > 1200*time.Millisecond {
+			t.Errorf("free text: %+v", res)
+		}
+		res = h.ask(t, in(time.Second, schema(text("", "what now?"), plantSchema)))
+		if res.Finish != inference.FinishDeadline || !json.Valid([]byte(res.Text)) || res.Timings.Total > 1200*time.Millisecond {
+			t.Errorf("under a schema: %+v", res)
+		}
+		go h.ask(t, in(2*time.Second, text("", "takes the slot")))
+		time.Sleep(10 * time.Millisecond)
+		res = h.ask(t, in(time.Second, text("", "waits")))
+		if res.Finish != inference.FinishDeadline || res.Text != "" || res.Timings.Total > 1200*time.Millisecond {
+			t.Errorf("in the queue: %+v", res)
+		}
+		if _, err := h.Generate(t.Context(), in(500*time.Millisecond, schema(text("", "waits"), plantSchema)), nil); !errors.Is(err, inference.ErrSchema) {
+			t.Errorf("in the queue, under a schema: %v, want ErrSchema", err)
+		}
+		time.Sleep(3 * time.Second)
+		h.stop()
+	})
+}
+
+func TestLimitsWhileRunning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		seqs := map[int32]bool{}
+		h := open(t, enginetest.Config{EndOneIn: -1, PassTime: every(10 * time.Millisecond), OnPass: func(b []engine.Token) {
+			clear(seqs)
+			for _, tok := range b {
+				seqs[tok.Seqs[0]] = true
+			}
+		}}, engine.Options{Slots: 4})
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		for i := range 12 {
+			wg.Go(func() {
+				r := text("", fmt.Sprint(i, " go on"))
+				r.MaxTokens = 20
+				_, _ = h.Generate(ctx, r, nil)
+			})
+		}
+		time.Sleep(100 * time.Millisecond)
+		if len(seqs) != 4 {
+			t.Errorf("%d asks in a pass, want 4", len(seqs))
+		}
+		if err := h.SetLimits(inference.Limits{Slots: 2, DecodeThreads: 1, PrefillThreads: 3}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(300 * time.Millisecond)
+		if len(seqs) != 2 {
+			t.Errorf("%d asks in a pass, want 2", len(seqs))
+		}
+		if d, p := h.fake.Threads(); d != 1 || p != 3 {
+			t.Errorf("threads %d and %d, want 1 and 3", d, p)
+		}
+		before, at := h.Stats().Passes, time.Now()
+		if err := h.SetLimits(inference.Limits{PacePercent: 25}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(400 * time.Millisecond)
+		if n := h.Stats().Passes - before; n < 9 || n > 12 {
+			t.Errorf("%d passes of 10 ms in %s at a pace of 25%%", n, time.Since(at))
+		}
+		for _, bad := range []inference.Limits{{Slots: -1}, {PacePercent: 101}, {DecodeThreads: -2}} {
+			if err := h.SetLimits(bad); !errors.Is(err, inference.ErrBadRequest) {
+				t.Errorf("limits %+v: %v", bad, err)
+			}
+		}
+		cancel()
+		wg.Wait()
+		h.stop()
+	})
+}
+
+// TestPaceHoldsNobody: a rest between passes does not delay a cancel.
+func TestPaceHoldsNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t, enginetest.Config{EndOneIn: -1, PassTime: every(100 * time.Millisecond)}, engine.Options{})
+		if err := h.SetLimits(inference.Limits{PacePercent: 1}); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		start := time.Now()
+		if _, err := h.Generate(ctx, text("", "hello"), nil); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		if took := time.Since(start); took > 1200*time.Millisecond {
+			t.Errorf("cancelled after a second, ended after %s", took)
+		}
+		h.stop()
+	})
+}
