@@ -259,6 +259,7 @@ func TestLimitsWhileRunning(t *testing.T) {
 			})
 		}
 		time.Sleep(100 * time.Millisecond)
+		synctest.Wait()
 		if len(seqs) != 4 {
 			t.Errorf("%d asks in a pass, want 4", len(seqs))
 		}
@@ -266,6 +267,7 @@ func TestLimitsWhileRunning(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(300 * time.Millisecond)
+		synctest.Wait()
 		if len(seqs) != 2 {
 			t.Errorf("%d asks in a pass, want 2", len(seqs))
 		}
