@@ -20,7 +20,12 @@ func modelCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	cmd.AddCommand(modelSynthCommand(), modelCatalogueCommand(), modelInspectCommand(), modelFitCommand())
+	cmd.AddCommand(
+		modelCatalogueCommand(), modelInspectCommand(), modelFitCommand(), modelSynthCommand(),
+		modelKeyCommand(), modelBundleCommand(), modelInstallCommand(), modelListCommand(), modelVerifyCommand(),
+		modelActivateCommand(), modelRollbackCommand(), modelRemoveCommand(), modelOverrideCommand(),
+		modelLicencesCommand(), modelAcceptCommand(), modelExceptCommand(), modelPurgeCommand(),
+	)
 	return cmd
 }
 
