@@ -34,6 +34,38 @@ func perToken(d time.Duration) func([]engine.Token) time.Duration {
 	return func(batch []engine.Token) time.Duration { return d * time.Duration(len(batch)) }
 }
 
+// passes remembers the batches that were computed.
+type passes struct {
+	mu  sync.Mutex
+	all [][]engine.Token
+}
+
+func (p *passes) add(b []engine.Token) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.all = append(p.all, slices.Clone(b))
+}
+
+// take returns them once.
+func (p *passes) take() [][]engine.Token {
+	synctest.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := p.all
+	p.all = nil
+	return all
+}
+
+// asks is how many sequences the last pass served.
+func (p *passes) asks() int {
+	all := p.take()
+	seqs := map[int32]bool{}
+	for _, tok := range all[len(all)-1] {
+		seqs[tok.Seqs[0]] = true
+	}
+	return len(seqs)
+}
+
 // finished names asks in the order in which they end.
 type finished struct {
 	sync.Mutex
@@ -78,8 +110,8 @@ func TestOrderOfService(t *testing.T) {
 func TestGap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const chunk, span = 32, 8
-		var passes [][]engine.Token
-		h := open(t, enginetest.Config{EndOneIn: -1, PassTime: every(time.Millisecond), OnPass: func(b []engine.Token) { passes = append(passes, slices.Clone(b)) }},
+		var log passes
+		h := open(t, enginetest.Config{EndOneIn: -1, PassTime: every(time.Millisecond), OnPass: log.add},
 			engine.Options{Chunk: chunk, Span: span})
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
@@ -91,8 +123,7 @@ func TestGap(t *testing.T) {
 			}
 		})
 		time.Sleep(10 * time.Millisecond)
-		synctest.Wait()
-		passes = passes[:0]
+		log.take()
 		seq := int32(-1)
 		for i := range 3 {
 			wg.Go(func() {
@@ -104,8 +135,7 @@ func TestGap(t *testing.T) {
 			})
 		}
 		time.Sleep(50 * time.Millisecond)
-		synctest.Wait()
-		beside := passes
+		beside := log.take()
 		cancel()
 		wg.Wait()
 		total := 0
@@ -226,7 +256,11 @@ func TestDeadline(t *testing.T) {
 		if res.Finish != inference.FinishDeadline || !json.Valid([]byte(res.Text)) || res.Timings.Total > 1200*time.Millisecond {
 			t.Errorf("under a schema: %+v", res)
 		}
-		go h.ask(t, in(2*time.Second, text("", "takes the slot")))
+		go func() {
+			if _, err := h.Generate(t.Context(), in(2*time.Second, text("", "takes the slot")), nil); err != nil {
+				t.Error(err)
+			}
+		}()
 		time.Sleep(10 * time.Millisecond)
 		res = h.ask(t, in(time.Second, text("", "waits")))
 		if res.Finish != inference.FinishDeadline || res.Text != "" || res.Timings.Total > 1200*time.Millisecond {
@@ -242,13 +276,8 @@ func TestDeadline(t *testing.T) {
 
 func TestLimitsWhileRunning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		seqs := map[int32]bool{}
-		h := open(t, enginetest.Config{EndOneIn: -1, PassTime: every(10 * time.Millisecond), OnPass: func(b []engine.Token) {
-			clear(seqs)
-			for _, tok := range b {
-				seqs[tok.Seqs[0]] = true
-			}
-		}}, engine.Options{Slots: 4})
+		var log passes
+		h := open(t, enginetest.Config{EndOneIn: -1, PassTime: every(10 * time.Millisecond), OnPass: log.add}, engine.Options{Slots: 4})
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		for i := range 12 {
@@ -259,17 +288,15 @@ func TestLimitsWhileRunning(t *testing.T) {
 			})
 		}
 		time.Sleep(100 * time.Millisecond)
-		synctest.Wait()
-		if len(seqs) != 4 {
-			t.Errorf("%d asks in a pass, want 4", len(seqs))
+		if n := log.asks(); n != 4 {
+			t.Errorf("%d asks in a pass, want 4", n)
 		}
 		if err := h.SetLimits(inference.Limits{Slots: 2, DecodeThreads: 1, PrefillThreads: 3}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(300 * time.Millisecond)
-		synctest.Wait()
-		if len(seqs) != 2 {
-			t.Errorf("%d asks in a pass, want 2", len(seqs))
+		if n := log.asks(); n != 2 {
+			t.Errorf("%d asks in a pass, want 2", n)
 		}
 		if d, p := h.fake.Threads(); d != 1 || p != 3 {
 			t.Errorf("threads %d and %d, want 1 and 3", d, p)
