@@ -65,9 +65,7 @@ func Compile(f inference.Format) (*Constraint, error) {
 		return nil, err
 	}
 	c := &Constraint{}
-	if err := c.dfa.init(m); err != nil {
-		return nil, err
-	}
+	c.dfa.init(m)
 	return c, nil
 }
 

@@ -55,10 +55,12 @@ type dfa struct {
 	size    int // estimated bytes of states and frames
 	budget  int // of size; beyond it the automaton forgets
 
-	set  []config            // scratch of step
-	seen map[config]struct{} // scratch of step
-	todo []config            // scratch of step
-	key  []byte              // scratch of intern
+	// Scratch of one step.
+	set    []config
+	accept bool
+	seen   map[config]struct{}
+	todo   []config
+	key    []byte
 
 	most int          // readings to follow in this step
 	work atomic.Int64 // places looked at in heavy steps since an answer began
@@ -68,19 +70,15 @@ type dfa struct {
 
 // dfaBudget is how many bytes of visited states are remembered; then the
 // automaton forgets and starts again. States that answers hold stay theirs.
-const dfaBudget = 6 << 20
+const dfaBudget = 4 << 20
 
-func (d *dfa) init(m *machine) error {
+func (d *dfa) init(m *machine) {
 	d.m, d.budget = m, dfaBudget
 	d.seen = map[config]struct{}{}
 	d.forget()
 	d.begin()
-	accept := d.close(config{node: m.root})
-	if len(d.set) == 0 && !accept {
-		return unsupported("the format is too ambiguous: its start can be read in more than %d ways", maxConfigs)
-	}
-	d.start = d.intern(accept)
-	return nil
+	d.close(config{node: m.root})
+	d.start = d.intern()
 }
 
 func (d *dfa) forget() {
@@ -114,18 +112,14 @@ func (d *dfa) grow(s *dstate, b byte) *dstate {
 		d.forget()
 	}
 	d.begin()
-	accept := false
 	for _, c := range s.configs {
 		for _, e := range d.m.nodes[c.node].edges {
-			if e.lo <= b && b <= e.hi && d.close(config{e.to, c.count, c.frame}) {
-				accept = true
+			if e.lo <= b && b <= e.hi {
+				d.close(config{e.to, c.count, c.frame})
 			}
 		}
 	}
-	if len(d.set) == 0 && !accept {
-		return nil
-	}
-	t := d.intern(accept)
+	t := d.intern()
 	slot.Store(t)
 	return t
 }
@@ -141,13 +135,13 @@ func (d *dfa) begin() {
 	if d.work.Load() > maxWork {
 		d.most = fewConfigs
 	}
-	d.set = d.set[:0]
+	d.set, d.accept = d.set[:0], false
 	clear(d.seen)
 }
 
 // close follows every step from c that consumes nothing. It adds the places
-// that wait for a byte to d.set and reports whether the answer may end.
-func (d *dfa) close(c config) (accept bool) {
+// that wait for a byte to d.set and notes in d.accept that the answer may end.
+func (d *dfa) close(c config) {
 	d.todo = append(d.todo[:0], c)
 	for len(d.todo) > 0 {
 		c := d.todo[len(d.todo)-1]
@@ -157,7 +151,7 @@ func (d *dfa) close(c config) (accept bool) {
 			continue
 		}
 		if d.ambiguous() {
-			return accept
+			return
 		}
 		if _, ok := d.seen[c]; ok {
 			continue
@@ -188,19 +182,20 @@ func (d *dfa) close(c config) (accept bool) {
 			}
 		case kRet:
 			if c.frame == nil {
-				accept = true
+				d.accept = true
 			} else {
 				d.todo = append(d.todo, config{c.frame.ret, c.frame.count, c.frame.parent})
 			}
 		}
 	}
-	return accept
 }
 
 // ambiguous reports that the answer so far can be read in more ways than are
 // worth following. The others are then dropped: what follows is held to fewer
 // readings than there are, each of them good. Only odd formats come here.
-func (d *dfa) ambiguous() bool { return len(d.set) >= d.most || len(d.seen) > 8*d.most }
+func (d *dfa) ambiguous() bool {
+	return len(d.set) >= d.most || len(d.seen) > 8*d.most && (len(d.set) > 0 || d.accept)
+}
 
 func (d *dfa) tooDeep(node int32, f *frame) bool {
 	return f != nil && f.depth+d.m.nodes[node].deep > maxDepth
@@ -245,7 +240,7 @@ func (d *dfa) shortest(c config) int32 {
 }
 
 // intern is the one state that stands for d.set.
-func (d *dfa) intern(accept bool) *dstate {
+func (d *dfa) intern() *dstate {
 	slices.SortFunc(d.set, func(a, b config) int {
 		if a.node != b.node {
 			return int(a.node - b.node)
@@ -256,7 +251,7 @@ func (d *dfa) intern(accept bool) *dstate {
 		return int(int64(a.frame.ident()) - int64(b.frame.ident()))
 	})
 	d.key = d.key[:0]
-	if accept {
+	if d.accept {
 		d.key = append(d.key, 1)
 	}
 	for _, c := range d.set {
@@ -269,11 +264,11 @@ func (d *dfa) intern(accept bool) *dstate {
 	}
 	s := &dstate{
 		configs: slices.Clone(d.set),
-		accept:  accept,
+		accept:  d.accept,
 		short:   far,
 		next:    make([]atomic.Pointer[dstate], len(d.m.reps)),
 	}
-	if accept {
+	if d.accept {
 		s.short = 0
 	}
 	for _, c := range s.configs {

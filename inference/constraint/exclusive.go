@@ -21,7 +21,7 @@ func (s *schemas) exclusive(sh *shape, ch choice) error {
 			if i == j {
 				continue
 			}
-			apart, err := s.apart(with(i), with(j), 0)
+			apart, err := s.apart(with(i), with(j), base, 0)
 			if err != nil {
 				return err
 			}
@@ -36,8 +36,9 @@ func (s *schemas) exclusive(sh *shape, ch choice) error {
 }
 
 // apart reports whether nothing that is written for x can satisfy y. False
-// means that it is not known.
-func (s *schemas) apart(x, y conj, depth int) (bool, error) {
+// means that it is not known. The schemas of base may rest on the answer, so
+// they are not asked whether they take a value.
+func (s *schemas) apart(x, y, base conj, depth int) (bool, error) {
 	s.compared++
 	if depth > 8 || s.compared > maxCompared {
 		return false, nil
@@ -51,10 +52,10 @@ func (s *schemas) apart(x, y conj, depth int) (bool, error) {
 		return err == nil, err
 	}
 	if a.finite || b.finite {
-		return s.valuesApart(a, b)
+		return s.valuesApart(a, b, base)
 	}
 	if len(a.choices) > 0 || len(b.choices) > 0 {
-		return s.choicesApart(a, b, depth)
+		return s.choicesApart(a, b, base, depth)
 	}
 	common := a.written() & b.types
 	if common&(tNull|tBool) != 0 ||
@@ -75,7 +76,7 @@ func (s *schemas) apart(x, y conj, depth int) (bool, error) {
 
 // valuesApart tries the few values of one side on the other: those that are
 // written for a, or all that b may allow.
-func (s *schemas) valuesApart(a, b *shape) (bool, error) {
+func (s *schemas) valuesApart(a, b *shape, base conj) (bool, error) {
 	few, other := a.values, b
 	if !a.finite {
 		few, other = b.listed, a
@@ -83,7 +84,7 @@ func (s *schemas) valuesApart(a, b *shape) (bool, error) {
 	for _, v := range few {
 		passes := true
 		for _, t := range other.sites {
-			if t.body == nil || t.bare || !passes {
+			if t.body == nil || slices.Contains(base, t) || !passes {
 				continue
 			}
 			var err error
@@ -99,7 +100,7 @@ func (s *schemas) valuesApart(a, b *shape) (bool, error) {
 }
 
 // choicesApart compares branch by branch.
-func (s *schemas) choicesApart(a, b *shape, depth int) (bool, error) {
+func (s *schemas) choicesApart(a, b *shape, base conj, depth int) (bool, error) {
 	lefts, rights := []conj{a.sites}, []conj{b.sites}
 	for _, side := range []struct {
 		sh *shape
@@ -116,7 +117,7 @@ func (s *schemas) choicesApart(a, b *shape, depth int) (bool, error) {
 	}
 	for _, l := range lefts {
 		for _, r := range rights {
-			if ok, err := s.apart(l, r, depth+1); err != nil || !ok {
+			if ok, err := s.apart(l, r, base, depth+1); err != nil || !ok {
 				return false, err
 			}
 		}
@@ -145,7 +146,7 @@ func (s *schemas) arraysApart(a, b *shape, depth int) (bool, error) {
 		return true, nil
 	}
 	for i := range int(min(a.lowItem, maxCompared)) { // items that are always there
-		if ok, err := s.apart(a.item(i), b.item(i), depth+1); err != nil || ok {
+		if ok, err := s.apart(a.item(i), b.item(i), nil, depth+1); err != nil || ok {
 			return ok, err
 		}
 		if i >= len(a.prefix) && i >= len(b.prefix) {
@@ -176,7 +177,7 @@ func (s *schemas) objectsApart(a, b *shape, depth int) (bool, error) {
 		if !p.required {
 			continue
 		}
-		if ok, err := s.apart(p.value, b.property(p.name), depth+1); err != nil || ok {
+		if ok, err := s.apart(p.value, b.property(p.name), nil, depth+1); err != nil || ok {
 			return ok, err
 		}
 	}

@@ -37,8 +37,9 @@ const far = math.MaxInt32 / 4
 
 type node struct {
 	kind  kind
-	plain bool  // a place in a string where any plain character may come
-	n     int32 // bound of a guard; with plain, most characters, none for any number
+	plain bool  // a place in a string where any plain character may come, and again
+	text  bool  // a place in a string where only n bounds how many characters may come
+	n     int32 // bound of a guard; with plain or text, most characters, none for any number
 	to    int32
 	rule  int32 // first node of the rule: of a call, or that each count takes (kLeast, kEnter), or none
 	extra int32 // bytes that each count takes besides (kEnter)

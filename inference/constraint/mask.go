@@ -1,5 +1,7 @@
 package constraint
 
+import "slices"
+
 // masked is a remembered mask.
 type masked struct {
 	voc  *Vocab
@@ -9,7 +11,7 @@ type masked struct {
 // maskCache remembers the masks of states whose walk was long, the oldest
 // making room for the newest. dfa.mu guards it.
 type maskCache struct {
-	owners [128]*dstate
+	owners [64]*dstate
 	next   int
 }
 
@@ -60,7 +62,63 @@ func (d *dfa) maskPlain(s *dstate, voc *Vocab, dst []uint64) bool {
 			set(dst, id)
 		}
 	}
-	return !s.more
+	if s.more {
+		return d.maskLike(s, voc, dst)
+	}
+	return true
+}
+
+// maskLike sets the plain tokens of a state that differs only in how many
+// characters may come from one whose mask is worth remembering: the state at
+// the text's start. It reports whether s is such a state.
+func (d *dfa) maskLike(s *dstate, voc *Vocab, dst []uint64) bool {
+	first, left := d.firstLike(s)
+	if first == nil || first == s {
+		return false
+	}
+	d.fillMask(first, voc, dst)
+	switch {
+	case left >= voc.longest:
+	case left <= plainSteps:
+		for i, w := range voc.upTo[left] {
+			dst[i] &= w
+		}
+		return true
+	default:
+		for _, id := range voc.long {
+			if int32(voc.chars[id]) > left {
+				dst[id>>6] &^= 1 << (id & 63)
+			}
+		}
+	}
+	for i, w := range voc.all {
+		dst[i] &= w
+	}
+	return true
+}
+
+// firstLike is the state with the same text place as s and no characters
+// counted yet, and how many may follow s; nil if s is of another kind.
+func (d *dfa) firstLike(s *dstate) (*dstate, int32) {
+	at := -1
+	for i, c := range s.configs {
+		n := &d.m.nodes[c.node]
+		switch {
+		case n.text && n.n != none && at < 0:
+			at = i
+		case slices.ContainsFunc(n.edges, edge.plain):
+			return nil, 0
+		}
+	}
+	if at < 0 {
+		return nil, 0
+	}
+	c := s.configs[at]
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.begin()
+	d.set = append(d.set, config{c.node, 0, c.frame})
+	return d.intern(), d.m.nodes[c.node].n - c.count
 }
 
 // walk adds the tokens of t that may follow s to dst and returns the number of

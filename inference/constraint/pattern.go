@@ -3,6 +3,7 @@ package constraint
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"regexp/syntax"
 	"slices"
 	"unicode"
@@ -57,7 +58,8 @@ type place struct {
 type textDFA struct {
 	moves [][]move
 	ends  []bool
-	alive []bool // an end can be reached from here
+	away  []int32 // characters to the nearest end, or far
+	high  int32   // most characters where they are still to be counted, or none
 }
 
 type move struct {
@@ -68,7 +70,7 @@ type move struct {
 // matchText builds the automaton of texts of low to high characters (none for
 // no bound) in which every pattern is found. The error says what is too much.
 func matchText(patterns []*pattern, low, high int32) (*textDFA, error) {
-	w := textWalk{patterns: patterns, ids: map[string]int{}}
+	w := textWalk{textDFA: textDFA{high: none}, patterns: patterns, ids: map[string]int{}}
 	start := place{make([][]uint32, len(patterns)), make([]bool, len(patterns))}
 	for i, p := range patterns {
 		start.at[i], start.found[i] = p.follow([]uint32{uint32(p.prog.Start)}, true, false)
@@ -80,15 +82,16 @@ func matchText(patterns []*pattern, low, high int32) (*textDFA, error) {
 		}
 		w.expand(i)
 	}
-	w.prune()
-	if low == 0 && high == none {
-		return &w.textDFA, nil
+	w.measure()
+	if low > w.away[0] { // so low says more than the patterns do
+		return w.counted(low, high)
 	}
-	return w.counted(low, high)
+	w.high = high
+	return &w.textDFA, nil
 }
 
 // empty reports whether no text is taken.
-func (t *textDFA) empty() bool { return !t.alive[0] }
+func (t *textDFA) empty() bool { return t.away[0] >= far || t.high != none && t.away[0] > t.high }
 
 // counted is t with the lengths of texts counted out.
 func (t *textDFA) counted(low, high int32) (*textDFA, error) {
@@ -96,7 +99,7 @@ func (t *textDFA) counted(low, high int32) (*textDFA, error) {
 		place int
 		count int32
 	}
-	out := &textDFA{}
+	out := &textDFA{high: none}
 	ids := map[spot]int{}
 	var spots []spot
 	id := func(s spot) int {
@@ -120,12 +123,12 @@ func (t *textDFA) counted(low, high int32) (*textDFA, error) {
 			continue
 		}
 		for _, m := range t.moves[s.place] {
-			if t.alive[m.to] {
+			if t.away[m.to] < far {
 				out.moves[i] = append(out.moves[i], move{m.ranges, id(spot{m.to, min(s.count+1, saturate(low, high))})})
 			}
 		}
 	}
-	out.prune()
+	out.measure()
 	return out, nil
 }
 
@@ -295,25 +298,24 @@ func (p *pattern) step(at []uint32, r rune) ([]uint32, bool) {
 	return p.follow(next, false, false)
 }
 
-// prune finds the places from which an end can be reached.
-func (t *textDFA) prune() {
-	t.alive = slices.Clone(t.ends)
+// measure finds how far each place is from an end.
+func (t *textDFA) measure() {
+	t.away = make([]int32, len(t.moves))
 	from := make([][]int, len(t.moves))
 	var todo []int
 	for i, moves := range t.moves {
 		for _, m := range moves {
 			from[m.to] = append(from[m.to], i)
 		}
-		if t.ends[i] {
+		if t.away[i] = far; t.ends[i] {
+			t.away[i] = 0
 			todo = append(todo, i)
 		}
 	}
-	for len(todo) > 0 {
-		i := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
-		for _, j := range from[i] {
-			if !t.alive[j] {
-				t.alive[j] = true
+	for ; len(todo) > 0; todo = todo[1:] {
+		for _, j := range from[todo[0]] {
+			if t.away[j] == far {
+				t.away[j] = t.away[todo[0]] + 1
 				todo = append(todo, j)
 			}
 		}
@@ -321,34 +323,61 @@ func (t *textDFA) prune() {
 }
 
 // matched is any JSON string whose text t takes, each character in its one
-// canonical spelling.
+// canonical spelling. It counts characters with the counter of its rule.
 func (b *builder) matched(t *textDFA) int32 {
-	nodes := make([]int32, len(t.moves))
-	for i := range nodes {
-		nodes[i] = none
-		if t.alive[i] {
-			nodes[i] = b.bytes()
-		}
-	}
-	for i, moves := range t.moves {
-		if !t.alive[i] || b.full {
-			continue
-		}
-		var edges []edge
-		for _, m := range moves {
-			if t.alive[m.to] {
-				edges = append(edges, b.spelled(m.ranges, nodes[m.to])...)
-			}
-		}
-		if t.ends[i] {
-			edges = append(edges, edge{'"', '"', b.ret})
-		}
-		if !b.full {
-			b.nodes[nodes[i]].edges = edges
-		}
-	}
-	if nodes[0] == none {
+	if t.empty() {
 		return b.bytes()
 	}
-	return b.lit(`"`, nodes[0])
+	heads := make([]int32, len(t.moves))
+	counts := make([]int32, len(t.moves))
+	for i := range heads {
+		heads[i] = b.hole()
+		if counts[i] = heads[i]; t.high != none {
+			counts[i] = b.inc(t.high, heads[i])
+		}
+	}
+	for i := range t.moves {
+		if b.full {
+			break
+		}
+		outs := b.characters(t, i, counts)
+		if t.ends[i] {
+			outs = append(outs, b.lit(`"`, b.ret))
+		}
+		b.fill(heads[i], outs...)
+	}
+	return b.lit(`"`, heads[0])
+}
+
+// characters are the ways on from place i by one character: a way that ends
+// further away must leave more characters free.
+func (b *builder) characters(t *textDFA, i int, counts []int32) []int32 {
+	byAway := map[int32][]edge{}
+	for _, m := range t.moves[i] {
+		if away := t.away[m.to]; away < far {
+			byAway[away] = append(byAway[away], b.spelled(m.ranges, counts[m.to])...)
+		}
+	}
+	var outs []int32
+	for _, away := range slices.Sorted(maps.Keys(byAway)) {
+		n := node{kind: kBytes, edges: byAway[away]}
+		if away == 0 && slices.Max(t.away) == 0 {
+			// Nothing but the count bounds how long the text may go on.
+			n.text, n.n = true, t.high
+			n.plain = len(t.moves[i]) == 1 && t.moves[i][0].to == i && covers(t.moves[i][0].ranges, rawRanges)
+		}
+		if t.high == none {
+			outs = append(outs, b.add(n))
+		} else if free := t.high - away; free > 0 {
+			outs = append(outs, b.less(free, b.add(n)))
+		}
+	}
+	return outs
+}
+
+// covers reports whether all characters of part are in ranges.
+func covers(ranges, part []runeRange) bool {
+	return !slices.ContainsFunc(complement(ranges), func(r runeRange) bool {
+		return slices.ContainsFunc(part, func(p runeRange) bool { return r.lo <= p.hi && p.lo <= r.hi })
+	})
 }
