@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"lineside/inference"
@@ -15,7 +16,8 @@ import (
 func smallVocab() *Vocab {
 	return vocabOf(`{"`, `":`, `":"`, `",`, `","`, `"}`, `}}`, `},{"`, `[]`, `],"`, `true`, `false`, `null`, `tru`, `al`, `se}`, `st`, `stat`,
 		`us":"`, `a`, `ab`, `abc`, `abcd`, `ok`, `okay`, `ok"`, `ok",`, `12`, `123`, `1.5`, `00`, `-1`, `e1`, `0.0`, ` `, `  `, `hello world`,
-		"ä", "😀", "\xc3", "\xa4", "\xf0\x9f", "\x98\x80", "\x80\"", `\n`, `\u`, `\ud8`, `3d\ud`, `\\`, `\"`, `AB-`, `T1`, `2024-`, `-0`, `:1`, `,`, `,,`)
+		"ä", "😀", "\xc3", "\xa4", "\xf0\x9f", "\x98\x80", "\x80\"", `\n`, `\u`, `\ud8`, `3d\ud`, `\\`, `\"`, `AB-`, `T1`, `2024-`, `-0`, `:1`, `,`, `,,`,
+		strings.Repeat("a", 18), strings.Repeat(" ", 40), strings.Repeat("ab-", 7)+`"`)
 }
 
 // byHand is the mask that s should give: each token tried byte by byte.

@@ -361,7 +361,7 @@ func (b *builder) characters(t *textDFA, i int, counts []int32) []int32 {
 	var outs []int32
 	for _, away := range slices.Sorted(maps.Keys(byAway)) {
 		n := node{kind: kBytes, edges: byAway[away]}
-		if away == 0 && slices.Max(t.away) == 0 {
+		if !slices.ContainsFunc(t.away, func(n int32) bool { return n > 0 && n < far }) {
 			// Nothing but the count bounds how long the text may go on.
 			n.text, n.n = true, t.high
 			n.plain = len(t.moves[i]) == 1 && t.moves[i][0].to == i && covers(t.moves[i][0].ranges, rawRanges)

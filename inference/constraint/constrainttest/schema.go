@@ -68,7 +68,7 @@ func (g *schemaGen) text(int) any {
 	if g.r.IntN(3) == 0 {
 		low := g.r.IntN(4)
 		g.maybe(m, "minLength", low)
-		g.maybe(m, "maxLength", low+g.r.IntN(6))
+		g.maybe(m, "maxLength", low+[]int{0, 1, 2, 5, 19, 30}[g.r.IntN(6)])
 	}
 	switch g.r.IntN(4) {
 	case 0:
