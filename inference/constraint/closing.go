@@ -2,12 +2,10 @@ package constraint
 
 import (
 	"container/heap"
-	"math"
 	"math/bits"
-	"slices"
 )
 
-// maxForced is the most bytes that Forced and Options look ahead.
+// maxForced is the most bytes that Forced looks ahead.
 const maxForced = 4096
 
 // Forced is the longest text that every continuation begins with, so the only
@@ -42,69 +40,6 @@ func (s *dstate) only() (byte, bool) {
 	return byte(b), n == 1 && !s.accept
 }
 
-// Options lists the texts that lead from here to the next place where all ways
-// meet again: the values of an enum, say, each up to its closing quote. It is
-// nil where there are more than limit of them, or where they do not meet
-// within a few hundred bytes. The texts are in no order.
-func (s *State) Options(limit int) [][]byte {
-	const reach = 256 // bytes to the meeting place
-	if s.ended || s.at.accept {
-		return nil
-	}
-	// Every way goes through the meeting place, so the shortest one does.
-	way, ok := s.Closing(math.MaxInt32)
-	if !ok {
-		return nil
-	}
-	at := s.at
-	for _, b := range way[:min(len(way), reach)] {
-		if at = s.c.dfa.step(at, b); at == nil {
-			return nil
-		}
-		w := ways{dfa: &s.c.dfa, meet: at, limit: limit, reach: reach}
-		if w.follow(s.at, nil) {
-			return w.texts
-		}
-	}
-	return nil
-}
-
-// ways collects the texts from one state to a place where they meet.
-type ways struct {
-	dfa   *dfa
-	meet  *dstate
-	limit int
-	reach int
-	texts [][]byte
-}
-
-func (w *ways) follow(s *dstate, text []byte) bool {
-	if s == w.meet && len(text) > 0 {
-		w.texts = append(w.texts, slices.Clone(text))
-		return len(w.texts) <= w.limit
-	}
-	if s.accept || len(text) >= w.reach {
-		return false
-	}
-	n := 0
-	for _, o := range s.out {
-		n += bits.OnesCount64(o)
-	}
-	if n > w.limit {
-		return false
-	}
-	for b := range 256 {
-		if !s.allows(byte(b)) {
-			continue
-		}
-		next := w.dfa.step(s, byte(b))
-		if next == nil || !w.follow(next, append(text, byte(b))) {
-			return false
-		}
-	}
-	return true
-}
-
 // Closing is the shortest text that makes the answer whole from here; false if
 // there is none of at most limit bytes.
 func (s *State) Closing(limit int) ([]byte, bool) {
@@ -124,15 +59,6 @@ func (s *State) Closing(limit int) ([]byte, bool) {
 		text, at = append(text, b), next
 	}
 	return text, true
-}
-
-// ClosingLen is the length of Closing's text in bytes, at once: how much an
-// answer must leave room for. Where nesting reaches its limit it may be too low.
-func (s *State) ClosingLen() int {
-	if s.ended {
-		return 0
-	}
-	return int(s.at.short)
 }
 
 // homeward is the first step of a shortest way from s to an end; nil where the

@@ -7,6 +7,7 @@ import (
 
 const (
 	maxProperties = 512 // of one object
+	maxSelection  = 64  // values of an array whose items must differ
 	maxChoices    = 256 // ways to satisfy several anyOf and oneOf at once
 )
 
@@ -179,8 +180,11 @@ func (s *schemas) array(sh *shape) (int32, error) {
 	if len(prefix) > 0 && !sh.itemsSaid && (high == none || high > int32(len(prefix))) {
 		high = max(low, int32(len(prefix))) // say no more than is asked for
 	}
-	if high != none && low > high {
+	switch {
+	case high != none && low > high:
 		return s.bytes(), nil
+	case sh.unique != nil && (high == none || high > 1):
+		return s.selection(sh, low, high)
 	}
 	items, err := s.rule(sh.items)
 	if err != nil {
@@ -222,6 +226,57 @@ func (b *builder) list(prefix []int32, items, low, high int32) int32 {
 		next = b.split(outs...)
 	}
 	return b.lit("[", next)
+}
+
+// selection is an array of different items out of a few values, in the order
+// in which the schema lists them: that is how they are known to differ.
+func (s *schemas) selection(sh *shape, low, high int32) (int32, error) {
+	items, err := s.shape(sh.items)
+	if err != nil {
+		return none, err
+	}
+	if !items.finite || len(sh.prefix) > 0 || len(items.values) > maxSelection {
+		return none, refuse(sh.unique.at, "uniqueItems",
+			fmt.Sprintf("only items of an enum of at most %d values can be kept different; leave it out and check it in the receiver", maxSelection))
+	}
+	values := distinct(items.values)
+	end := s.lit("]", s.ret)
+	bounded := high != none && high < int32(len(values))
+	top := max(1, low) // items that are told apart by their number
+	if bounded {
+		top = high
+	}
+	after := make([]int32, top+1) // after[n] goes on behind n items; behind top, or more
+	for n := range after {
+		if after[n] = end; int32(n) < low {
+			after[n] = s.bytes()
+		}
+	}
+	for _, v := range slices.Backward(values) {
+		text := string(appendJSON(nil, v))
+		for n := range after { // upwards, as after[n+1] must not know v yet
+			to, comma := min(int32(n)+1, top), ","
+			if n == 0 {
+				comma = ""
+			}
+			if !bounded || int32(n) < top {
+				after[n] = s.split(s.lit(comma+text, after[to]), after[n])
+			}
+		}
+	}
+	return s.lit("[", after[0]), nil
+}
+
+// distinct is values without those that are equal to an earlier one, numbers
+// written in several ways among them.
+func distinct(values []any) []any {
+	var out []any
+	for _, v := range values {
+		if !slices.ContainsFunc(out, func(o any) bool { return equalJSON(o, v) }) {
+			out = append(out, v)
+		}
+	}
+	return out
 }
 
 func (s *schemas) object(sh *shape) (int32, error) {

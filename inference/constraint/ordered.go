@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -178,4 +180,33 @@ func plainValue(v any) any {
 		return l
 	}
 	return v
+}
+
+// equalJSON reports whether a and b are the same value to JSON Schema.
+func equalJSON(a, b any) bool {
+	switch a := a.(type) {
+	case *object:
+		b, ok := b.(*object)
+		if !ok || len(a.keys) != len(b.keys) {
+			return false
+		}
+		for k, v := range a.values {
+			if w, ok := b.get(k); !ok || !equalJSON(v, w) {
+				return false
+			}
+		}
+		return true
+	case []any:
+		b, ok := b.([]any)
+		return ok && slices.EqualFunc(a, b, equalJSON)
+	case json.Number:
+		b, ok := b.(json.Number)
+		if !ok {
+			return false
+		}
+		x, okX := new(big.Rat).SetString(string(a))
+		y, okY := new(big.Rat).SetString(string(b))
+		return okX && okY && x.Cmp(y) == 0
+	}
+	return a == b
 }

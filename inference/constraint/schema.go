@@ -119,8 +119,6 @@ func knownKeywords(at string, o *object) error {
 			}
 		case k == "$id" && at != "#":
 			return refuse(at, k, "schemas within schemas have no address of their own here; use $ref with #/")
-		case k == "uniqueItems" && v != false:
-			return refuse(at, k, "that items differ cannot be held; leave it out and check it in the receiver")
 		case strings.HasPrefix(k, "x-"), slices.Contains(annotations, k), slices.Contains(keywords, k):
 		default:
 			return refuse(at, k, "cannot be held; leave it out and check it in the receiver")

@@ -65,7 +65,8 @@ type shape struct {
 	lowItem, highItem int32 // highItem is none for no bound
 	prefix            []conj
 	items             conj
-	itemsSaid         bool // a schema speaks of the items behind the prefix
+	itemsSaid         bool  // a schema speaks of the items behind the prefix
+	unique            *site // that says uniqueItems, or nil
 
 	props             []prop
 	more              conj // what properties beyond props must be
@@ -397,6 +398,16 @@ func (s *schemas) readItems(sh *shape, flat conj) error {
 			}
 			sh.items, sh.itemsSaid = append(sh.items, rest), true
 			sh.hinted |= tArray
+		}
+		if v, ok := t.body.get("uniqueItems"); ok {
+			yes, ok := v.(bool)
+			if !ok {
+				return bad("schema at %s/uniqueItems: must be true or false", t.at)
+			}
+			if yes {
+				sh.unique = t
+				sh.hinted |= tArray
+			}
 		}
 		for k := range sh.prefix {
 			if k < len(prefixes[i]) {

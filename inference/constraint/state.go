@@ -51,9 +51,6 @@ func (s *State) AcceptBytes(text []byte) error {
 	return nil
 }
 
-// AllowsByte reports whether AcceptBytes would take b.
-func (s *State) AllowsByte(b byte) bool { return !s.ended && s.c.dfa.step(s.at, b) != nil }
-
 // AcceptToken goes on by a token. A token that ends the answer is legal where
 // CanStop. On error, which wraps ErrIllegal, the state stays where it was.
 func (s *State) AcceptToken(voc *Vocab, id int32) error {
@@ -111,7 +108,3 @@ func (s *State) CanStop() bool { return s.at.accept }
 // Done reports whether nothing can follow: a token has ended the answer, or it
 // is whole and every further byte is illegal.
 func (s *State) Done() bool { return s.ended || s.at.accept && s.at.out == [4]uint64{} }
-
-// Key tells states apart: two states of one constraint with equal keys go on
-// alike. It may differ for states that go on alike all the same.
-func (s *State) Key() any { return s.at }

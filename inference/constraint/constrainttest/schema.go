@@ -184,6 +184,9 @@ func (g *schemaGen) array(deep int) any {
 		}
 		m["prefixItems"] = prefix
 	}
+	if g.r.IntN(6) == 0 {
+		m = obj{"type": "array", "items": g.enum(0), "uniqueItems": true}
+	}
 	low := g.r.IntN(4)
 	if g.r.IntN(3) == 0 {
 		m["minItems"] = low
