@@ -240,6 +240,9 @@ func (s *schemas) selection(sh *shape, low, high int32) (int32, error) {
 			fmt.Sprintf("only items of an enum of at most %d values can be kept different; leave it out and check it in the receiver", maxSelection))
 	}
 	values := distinct(items.values)
+	if low > int32(len(values)) {
+		return s.bytes(), nil
+	}
 	end := s.lit("]", s.ret)
 	bounded := high != none && high < int32(len(values))
 	top := max(1, low) // items that are told apart by their number
@@ -351,7 +354,7 @@ func (s *schemas) fields(w *fieldWalk) int32 {
 // at is the node of a place. A count that can no longer come right leads
 // nowhere, and such nodes are taken out at the end.
 func (w *fieldWalk) at(p fieldPlace) int32 {
-	if n, ok := w.memo[p]; ok {
+	if n, ok := w.memo[p]; ok || w.full {
 		return n
 	}
 	here := w.hole()

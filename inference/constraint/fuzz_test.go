@@ -135,16 +135,19 @@ func TestHostile(t *testing.T) {
 	double += `},"$ref":"#/$defs/d59"}`
 	formats := map[string]inference.Format{}
 	for name, schema := range map[string]string{
-		"doubling":   double,
-		"deep":       deep(`{"items":`, `{}`, `}`, 5000),
-		"nested":     deep(`{"type":"array","minItems":2,"items":`, `{"type":"string"}`, `}`, 90),
-		"huge count": `{"type":"array","items":{"type":"string","minLength":999999},"minItems":999999}`,
-		"classes":    `{"type":"string","pattern":"^(\\p{L}|\\p{N}){1,300}(\\p{L}{1,300}|x){1,3}$","maxLength":5000}`,
-		"regexp":     `{"type":"string","pattern":"(a|b)*a(a|b){60}"}`,
-		"product":    `{"allOf":[{"pattern":"(a|b)*a(a|b){9}$"},{"pattern":"(b|c)*b(a|c){9}$"},{"pattern":"(a|c)*c(b|c){9}"}],"maxLength":1000}`,
-		"combined":   `{"allOf":[` + list(`{"anyOf":[{"minimum":1},{"maximum":2},{"minimum":3},{"maximum":4}]}`, 12) + `]}`,
-		"one of":     `{"oneOf":[` + list(`{"type":"object","properties":{"a":{"enum":[1,2,3]}},"required":["a"]}`, 300) + `]}`,
-		"divisor":    `{"type":"number","multipleOf":0.997,"minimum":-1e30,"maximum":1e30}`,
+		"doubling":        double,
+		"deep":            deep(`{"items":`, `{}`, `}`, 5000),
+		"nested":          deep(`{"type":"array","minItems":2,"items":`, `{"type":"string"}`, `}`, 90),
+		"huge count":      `{"type":"array","items":{"type":"string","minLength":999999},"minItems":999999}`,
+		"classes":         `{"type":"string","pattern":"^(\\p{L}|\\p{N}){1,300}(\\p{L}{1,300}|x){1,3}$","maxLength":5000}`,
+		"regexp":          `{"type":"string","pattern":"(a|b)*a(a|b){60}"}`,
+		"product":         `{"allOf":[{"pattern":"(a|b)*a(a|b){9}$"},{"pattern":"(b|c)*b(a|c){9}$"},{"pattern":"(a|c)*c(b|c){9}"}],"maxLength":1000}`,
+		"combined":        `{"allOf":[` + list(`{"anyOf":[{"minimum":1},{"maximum":2},{"minimum":3},{"maximum":4}]}`, 12) + `]}`,
+		"one of":          `{"oneOf":[` + list(`{"type":"object","properties":{"a":{"enum":[1,2,3]}},"required":["a"]}`, 300) + `]}`,
+		"many properties": `{"type":"object","minProperties":16000000,"maxProperties":16000000}`,
+		"many different":  `{"type":"array","items":{"enum":[1,2]},"uniqueItems":true,"minItems":16000000}`,
+		"long text":       `{"type":"string","pattern":"a","minLength":16000000}`,
+		"divisor":         `{"type":"number","multipleOf":0.997,"minimum":-1e30,"maximum":1e30}`,
 	} {
 		formats[name] = inference.Format{Kind: inference.FormatJSONSchema, Schema: json.RawMessage(schema)}
 	}
