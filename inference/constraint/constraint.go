@@ -8,8 +8,23 @@
 // refuses by name before a model runs.
 //
 // Answers are compact: no blanks between JSON values, properties in the order
-// in which the schema declares them. Where a schema allows more than that, the
-// automaton is the narrower one, so every completed answer still validates.
+// in which the schema declares them, known names and values in one spelling.
+// Where a schema allows more than that, the automaton is the narrower one, so
+// every completed answer still validates:
+//
+//   - an object with declared properties has no others, unless
+//     additionalProperties says so; an array with prefixItems ends with them,
+//     unless items or minItems say more; keywords of one type without "type"
+//     mean that type;
+//   - numbers have at most 15 digits before and behind the point, or as many as
+//     their bounds; an exponent only where there are neither bounds nor multipleOf;
+//   - items that must differ come from an enum, in its order;
+//   - JSON that the schema says nothing about nests at most 8 levels, rules that
+//     lead back to themselves at most 128;
+//   - formats are a part of their standards: no leap seconds, small letters in a uuid.
+//
+// Names of additional properties may stand twice in an object: JSON lets them,
+// and the last one counts.
 package constraint
 
 import (

@@ -86,6 +86,8 @@ func TestSchemaTakes(t *testing.T) {
 		{"unique", `{"type":"array","items":{"enum":["a","b",1,"c",1.0]},"uniqueItems":true,"minItems":1,"maxItems":3}`,
 			[]string{`["a"]`, `["a","b",1]`, `["b","c"]`, `[1]`}, []string{`[]`, `["a","a"]`, `["a","b",1,"c"]`, `[1,1.0]`, `["b","a"]`}},
 		{"types", `{"type":["integer","null"]}`, []string{`1`, `null`}, []string{`"a"`}},
+		{"address", `{"$id":"https://plant.example/answer","$schema":"http://json-schema.org/draft-07/schema#","definitions":{"e":{"enum":["x",2]}},
+			"type":"object","properties":{"a b":{"$ref":"#/definitions/e"},"c":{"type":"string","enum":["x",1]}}}`, []string{`{"a b":"x","c":"x"}`, `{"a b":2}`}, []string{`{"c":1}`}},
 		{"anything", `{}`, []string{`1`, `[[],{"a":[null]}]`, `"x"`}, []string{` 1`, `[1, 2]`}},
 		{"true", `true`, []string{`1`}, nil},
 		{"forbidden property", `{"properties":{"a":false,"b":{"const":1}}}`, []string{`{"b":1}`, `{}`}, []string{`{"a":1}`}},

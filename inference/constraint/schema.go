@@ -1,9 +1,6 @@
 package constraint
 
 import (
-	"encoding/json"
-	"math/big"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -64,25 +61,6 @@ func anyObjectMachine() (*builder, error) {
 	return s.builder, nil
 }
 
-// Keywords that say nothing about what is valid.
-var annotations = []string{
-	"$comment", "$defs", "$id", "$schema", "contentEncoding", "contentMediaType", "contentSchema", "default",
-	"definitions", "deprecated", "description", "examples", "readOnly", "title", "writeOnly",
-}
-
-// Keywords that are held.
-var keywords = []string{
-	"$ref", "additionalProperties", "allOf", "anyOf", "const", "enum", "exclusiveMaximum", "exclusiveMinimum", "format",
-	"items", "maxItems", "maxLength", "maxProperties", "maximum", "minItems", "minLength", "minProperties", "minimum",
-	"multipleOf", "oneOf", "pattern", "prefixItems", "properties", "required", "type", "uniqueItems",
-}
-
-// drafts whose meaning of our keywords is that of 2020-12.
-var drafts = []string{
-	"https://json-schema.org/draft/2020-12/schema", "https://json-schema.org/draft/2019-09/schema",
-	"http://json-schema.org/draft-07/schema",
-}
-
 // refuse says which keyword is not held and where it stands.
 func refuse(at, keyword, why string) error {
 	return unsupported("schema keyword %q at %s: %s", keyword, at+"/"+escapePointer(keyword), why)
@@ -107,24 +85,6 @@ func (s *schemas) site(at string, v any) (*site, error) {
 	}
 	s.sites[at] = t
 	return t, nil
-}
-
-func knownKeywords(at string, o *object) error {
-	for _, k := range o.keys {
-		v := o.values[k]
-		switch {
-		case k == "$schema":
-			if d, _ := v.(string); !slices.Contains(drafts, strings.TrimSuffix(d, "#")) {
-				return refuse(at, k, "only drafts 2020-12, 2019-09 and 7 are held")
-			}
-		case k == "$id" && at != "#":
-			return refuse(at, k, "schemas within schemas have no address of their own here; use $ref with #/")
-		case strings.HasPrefix(k, "x-"), slices.Contains(annotations, k), slices.Contains(keywords, k):
-		default:
-			return refuse(at, k, "cannot be held; leave it out and check it in the receiver")
-		}
-	}
-	return nil
 }
 
 // withoutChoice is t with its anyOf and oneOf left out.
@@ -227,16 +187,4 @@ func unescapePointer(p string) string {
 		p = string(out)
 	}
 	return strings.NewReplacer("~1", "/", "~0", "~").Replace(p)
-}
-
-// natural reads a keyword's value as a count.
-func natural(t *site, key string, v any) (int32, error) {
-	n, ok := v.(json.Number)
-	if ok {
-		r, ok := new(big.Rat).SetString(string(n))
-		if ok && len(n) < 12 && r.IsInt() && r.Sign() >= 0 && r.Num().IsInt64() {
-			return int32(min(r.Num().Int64(), 1<<24)), nil
-		}
-	}
-	return 0, bad("schema at %s/%s: must be a whole number from 0 up", t.at, key)
 }
