@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"lineside/daemon/strict"
+	"lineside/hw"
 )
 
 // Default is where the file stands on a board.
@@ -47,7 +48,7 @@ type Board struct {
 
 // MQTT says how the broker is reached, or that the board is the broker.
 type MQTT struct {
-	URL          string `toml:"url"` // tcp://host:port or tls://host:port
+	URL          string `toml:"url"` // mqtt://host:port or mqtts://host:port
 	Version      string `toml:"version"`
 	Username     string `toml:"username"`
 	PasswordFile string `toml:"password_file"`
@@ -58,6 +59,7 @@ type MQTT struct {
 	Embedded         bool   `toml:"embedded"`
 	EmbeddedListen   string `toml:"embedded_listen"`
 	EmbeddedUsers    string `toml:"embedded_users_file"`
+	EmbeddedACL      string `toml:"embedded_acl_file"`
 	EmbeddedCertFile string `toml:"embedded_cert_file"`
 	EmbeddedKeyFile  string `toml:"embedded_key_file"`
 
@@ -92,10 +94,19 @@ type HW struct {
 	SampleEvery Duration `toml:"sample_every"`
 }
 
-// LEDs names the status light. Both empty: no light.
+// LEDs is the status light; docs/leds.md shows its patterns.
 type LEDs struct {
-	Sysfs string `toml:"sysfs"` // name below /sys/class/leds
-	GPIO  string `toml:"gpio"`  // pin name, as in "GPIO17"
+	Kind       string            `toml:"kind"`  // empty: no light; "led", "rgb" or "stack"
+	Lamps      map[string]string `toml:"lamps"` // by colour, or any name for a single LED
+	Inverted   bool              `toml:"inverted"`
+	Brightness int               `toml:"brightness"` // percent
+	Patterns   map[string]string `toml:"patterns"`   // replace the built-in ones by name
+	Exit       string            `toml:"exit"`       // what stays on at the end: "off", "on" or "restore"
+}
+
+// Light is the table as package hw takes it.
+func (l LEDs) Light() hw.LightConfig {
+	return hw.LightConfig{Kind: l.Kind, Lamps: l.Lamps, Inverted: l.Inverted, Brightness: l.Brightness, Patterns: l.Patterns, Exit: l.Exit}
 }
 
 // Skills is where the plant's skill files stand.
@@ -130,10 +141,11 @@ type Licence struct {
 // Defaults is the configuration of an empty file.
 func Defaults() Config {
 	return Config{
-		MQTT:    MQTT{URL: "tcp://127.0.0.1:1883", Version: "auto", EmbeddedListen: "127.0.0.1:1883"},
+		MQTT:    MQTT{URL: "mqtt://127.0.0.1:1883", Version: "auto", EmbeddedListen: "127.0.0.1:1883"},
 		Engine:  Engine{Socket: "unix:/run/lineside/engine.sock", Program: "lineside-engine", Slots: 4, Context: 4096},
 		Limits:  Limits{Queue: 32, PerClientPerMinute: 60, MaxAsk: 4 << 10, MaxAnswer: 4 << 10, MaxAnswerTokens: 256, DeadlineDefault: Duration{time.Minute}, DeadlineMax: Duration{10 * time.Minute}},
 		HW:      HW{Root: "/", SampleEvery: Duration{2 * time.Second}},
+		LEDs:    LEDs{Brightness: 100, Exit: "off"},
 		Skills:  Skills{Dir: "/etc/lineside/skills"},
 		Audit:   Audit{Dir: "/var/lib/lineside/audit", MaxBytes: 64 << 20},
 		Store:   Store{Dir: "/var/lib/lineside", MaxBytes: 16 << 20},
@@ -183,11 +195,10 @@ func (c *Config) check(doc *strict.Document) {
 	c.checkLimits(doc)
 	within(doc, "hw.sample_every", c.HW.SampleEvery.Duration, 100*time.Millisecond, time.Minute)
 	absolute(doc, "hw.root", c.HW.Root)
-	if c.LEDs.Sysfs != "" && c.LEDs.GPIO != "" {
-		doc.Reject("leds.gpio", "the status light is either leds.sysfs or leds.gpio: remove one")
-	}
-	if strings.Contains(c.LEDs.Sysfs, "/") {
-		doc.Reject("leds.sysfs", "%q is not the name of a folder below /sys/class/leds", c.LEDs.Sysfs)
+	if light := c.LEDs.Light(); c.LEDs.Kind != "" {
+		if err := light.Check(); err != nil {
+			doc.Reject("leds", "%v", err)
+		}
 	}
 	absolute(doc, "skills.dir", c.Skills.Dir)
 	if c.Audit.Dir != "" {
@@ -221,12 +232,12 @@ func (c *Config) checkMQTT(doc *strict.Document) {
 	m := &c.MQTT
 	u, err := url.Parse(m.URL)
 	switch {
-	case err != nil || u.Host == "" || u.Port() == "" || !slices.Contains([]string{"tcp", "tls"}, u.Scheme):
-		doc.Reject("mqtt.url", "%q is not a broker's address: write tcp://host:1883 or tls://host:8883", m.URL)
+	case err != nil || u.Host == "" || u.Port() == "" || !slices.Contains([]string{"mqtt", "mqtts"}, u.Scheme):
+		doc.Reject("mqtt.url", "%q is not a broker's address: write mqtt://host:1883 or mqtts://host:8883", m.URL)
 	case u.User != nil:
 		doc.Reject("mqtt.url", "user and password do not belong in the address: use mqtt.username and mqtt.password_file")
-	case u.Scheme == "tcp" && m.CAFile+m.CertFile+m.KeyFile != "":
-		doc.Reject("mqtt.url", "certificates are named but the address is tcp://: write tls://")
+	case u.Scheme == "mqtt" && m.CAFile+m.CertFile+m.KeyFile != "":
+		doc.Reject("mqtt.url", "certificates are named but the address is mqtt://: write mqtts://")
 	}
 	if !slices.Contains([]string{"auto", "3.1.1", "5"}, m.Version) {
 		doc.Reject("mqtt.version", "%q is not permitted: write \"auto\", \"3.1.1\" or \"5\"", m.Version)
@@ -245,6 +256,8 @@ func (c *Config) checkMQTT(doc *strict.Document) {
 		doc.Reject("mqtt.embedded_listen", "%q is not an address: write an IP and a port, as in \"127.0.0.1:1883\"", m.EmbeddedListen)
 	} else if m.Embedded && !at.Addr().IsLoopback() && m.EmbeddedUsers == "" {
 		doc.Reject("mqtt.embedded_listen", "a broker that other machines reach needs mqtt.embedded_users_file")
+	} else if m.Embedded && m.EmbeddedUsers != "" && m.EmbeddedACL == "" {
+		doc.Reject("mqtt.embedded_users_file", "users need mqtt.embedded_acl_file too, which says what each may do")
 	}
 	for _, o := range m.Operators {
 		if !id.MatchString(o) {

@@ -23,6 +23,7 @@ func TestReference(t *testing.T) {
 	}
 	want := Defaults()
 	want.Board.Pools, want.MQTT.Operators = []string{}, []string{}
+	want.LEDs.Lamps, want.LEDs.Patterns = map[string]string{}, map[string]string{}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("docs/lineside.toml differs from the defaults (-code +file):\n%s", diff)
 	}
@@ -78,16 +79,16 @@ func TestParseErrors(t *testing.T) {
 		{"board named reply", "[board]\nid = \"reply\"\n", 2, 1, "neither"},
 		{"prefix", "[board]\nprefix = \"a//b\"\n", 2, 1, "not a prefix"},
 		{"prefix too deep", "[board]\nprefix = \"a/b/c/d/e/f/g\"\n", 2, 1, "at most 6 levels"},
-		{"url", "[mqtt]\nurl = \"broker\"\n", 2, 1, "tcp://host:1883"},
-		{"password in url", "[mqtt]\nurl = \"tcp://u:p@h:1883\"\n", 2, 1, "password_file"},
+		{"url", "[mqtt]\nurl = \"broker\"\n", 2, 1, "mqtt://host:1883"},
+		{"password in url", "[mqtt]\nurl = \"mqtt://u:p@h:1883\"\n", 2, 1, "password_file"},
 		{"version", "[mqtt]\nversion = \"4\"\n", 2, 1, "\"3.1.1\""},
-		{"key without certificate", "[mqtt]\nurl = \"tls://h:1\"\nkey_file = \"/k\"\n", 0, 0, "needs both"},
+		{"key without certificate", "[mqtt]\nurl = \"mqtts://h:1\"\nkey_file = \"/k\"\n", 0, 0, "needs both"},
 		{"open broker", "[mqtt]\nembedded = true\nembedded_listen = \"0.0.0.0:1883\"\n", 3, 1, "users_file"},
 		{"socket", "[engine]\nsocket = \"/run/x\"\n", 2, 1, "unix:/path"},
 		{"socket on the network", "[engine]\nsocket = \"tcp:0.0.0.0:80\"\n", 2, 1, "loopback"},
 		{"spawn without model", "[engine]\nspawn = true\n", 0, 0, "name a GGUF file"},
 		{"open metrics", "[metrics]\nlisten = \":9464\"\n", 2, 1, "loopback"},
-		{"two lights", "[leds]\nsysfs = \"ACT\"\ngpio = \"GPIO4\"\n", 3, 1, "remove one"},
+		{"light of unknown kind", "[leds]\nkind = \"disco\"\n", 1, 2, "disco"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := Parse(strings.NewReader(tt.file))
@@ -111,7 +112,7 @@ func TestAllProblemsAtOnce(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	f.Add("[limits]\nqueue = 3\n")
-	f.Add("[mqtt]\nurl = \"tcp://h:1\"\n[engine]\nsocket = \"tcp:127.0.0.1:1\"")
+	f.Add("[mqtt]\nurl = \"mqtt://h:1\"\n[engine]\nsocket = \"tcp:127.0.0.1:1\"")
 	f.Fuzz(func(t *testing.T, file string) {
 		c, err := Parse(strings.NewReader(file))
 		if err == nil && (c.Limits.Queue < 1 || c.Limits.DeadlineDefault.Duration > c.Limits.DeadlineMax.Duration) {

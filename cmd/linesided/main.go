@@ -1,0 +1,96 @@
+// Command linesided is the appliance's daemon: it answers what devices ask over
+// MQTT with a model that lineside-engine runs, and watches the board.
+//
+// It links no C and never reads a model's tensors.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"lineside/daemon/config"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+// Exit codes.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run is the program without its process.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	f := flag.NewFlagSet("linesided", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	f.Usage = func() {
+		fmt.Fprint(stderr, `usage: linesided [--config FILE] [--check]
+       linesided --demo [--model FILE.gguf] [--engine PROGRAM] [--skills DIR]
+
+`)
+		f.PrintDefaults()
+	}
+	file := f.String("config", config.Default, "configuration `file`")
+	check := f.Bool("check", false, "only check the configuration")
+	show := f.Bool("version", false, "print the version")
+	var d demo
+	on := f.Bool("demo", false, "run with a broker of its own on 127.0.0.1:1883, the demo model and temporary files")
+	f.StringVar(&d.model, "model", "", "demo: model `file` instead of the demo model")
+	f.StringVar(&d.engine, "engine", "lineside-engine", "demo: engine `program`")
+	f.StringVar(&d.skills, "skills", "", "demo: `folder` of skills")
+	f.StringVar(&d.listen, "listen", "127.0.0.1:1883", "demo: the broker's loopback `address`")
+	if err := f.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return exitDone
+		}
+		return exitUsage
+	}
+	if f.NArg() > 0 {
+		fmt.Fprintf(stderr, "linesided: unknown argument %q: see linesided --help\n", f.Arg(0))
+		return exitUsage
+	}
+	if *show {
+		fmt.Fprintln(stdout, version)
+		return exitDone
+	}
+	err := serve(ctx, *file, *check, *on, d, stdout, stderr)
+	if err != nil {
+		fmt.Fprintf(stderr, "linesided: %v\n", err)
+		return exitFailed
+	}
+	return exitDone
+}
+
+func serve(ctx context.Context, file string, check, on bool, d demo, stdout, stderr io.Writer) error {
+	if on {
+		return d.run(ctx, stderr)
+	}
+	c, err := config.Load(file)
+	if err != nil {
+		return err
+	}
+	if check {
+		fmt.Fprintf(stdout, "%s is good\n", file)
+		return nil
+	}
+	h, err := assemble(c, stderr)
+	if err != nil {
+		return err
+	}
+	return h.run(ctx)
+}

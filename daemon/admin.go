@@ -1,0 +1,58 @@
+package daemon
+
+import (
+	"slices"
+
+	"lineside/daemon/lamp"
+	"lineside/mqtt"
+)
+
+// admin does an operator's verb and answers it. Who is no operator is denied.
+func (d *Daemon) admin(payload []byte, to mqtt.Address) {
+	req, refusal := mqtt.ParseAdmin(payload)
+	ans := mqtt.AdminAnswer{V: mqtt.Version, ID: req.ID, Board: d.Topics.Board, Verb: to.Verb, Text: "done"}
+	switch {
+	case !slices.Contains(d.Config.MQTT.Operators, to.Client):
+		ans.Code, ans.Text = mqtt.Denied, "this operator may not: mqtt.operators of the board lists who may"
+		d.event(mqtt.EventDenied, "admin verb "+to.Verb, to.Client, nil)
+	case refusal != nil:
+		ans.ID, ans.Code, ans.Text = refusal.ID, refusal.Code, refusal.Text
+	default:
+		ans.Code, ans.Text = d.verb(to.Verb)
+	}
+	ans.Status, ans.Stamps = ans.Code.String(), d.stamps()
+	d.Log.Info("admin", "operator", to.Client, "verb", to.Verb, "code", int(ans.Code))
+	d.send(delivery{to: d.Topics.AdminReply(to.Client), payload: encode(ans)})
+}
+
+// verb does what an operator wants.
+func (d *Daemon) verb(verb string) (mqtt.Code, string) {
+	switch verb {
+	case "drain", "resume":
+		d.Drain(verb == "drain")
+		return mqtt.OK, "done"
+	case "reload":
+		nudge(d.skills)
+		return mqtt.OK, "the skills are being read again"
+	case "use-model":
+		return mqtt.BadRequest, "this board changes its model with: lineside model activate"
+	}
+	return mqtt.BadRequest, "unknown verb: drain, resume, reload and use-model are known"
+}
+
+// Drain stops the taking in of asks, or takes them in again. What was taken in is
+// still answered.
+func (d *Daemon) Drain(on bool) {
+	d.mu.Lock()
+	d.board.Draining = on
+	d.mu.Unlock()
+	d.condition(lamp.Draining, on, "an operator drains the board")
+	why := "asks are taken in again"
+	if on {
+		why = "asks are refused until an operator resumes"
+	}
+	d.event(mqtt.EventDrain, why, "", nil)
+}
+
+// Reload reads the skills again, as SIGHUP asks for.
+func (d *Daemon) Reload() { nudge(d.skills) }

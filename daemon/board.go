@@ -1,0 +1,112 @@
+package daemon
+
+import (
+	"context"
+	"math"
+	"runtime"
+	"time"
+
+	"lineside/daemon/governor"
+	"lineside/daemon/lamp"
+	"lineside/hw"
+	"lineside/inference"
+	"lineside/mqtt"
+)
+
+// watchBoard reads the sensors and does what the governor decides.
+func (d *Daemon) watchBoard(ctx context.Context) error {
+	t := time.NewTicker(d.Config.HW.SampleEvery.Duration)
+	defer t.Stop()
+	var s hw.Sample
+	var w boardWatch
+	for {
+		d.Sensor.Sample(&s)
+		if w.config.Threads == 0 {
+			threads := d.Config.Engine.Threads
+			if threads == 0 {
+				threads = runtime.NumCPU()
+			}
+			w.config = governor.Default(threads, uint64(max(s.Value(hw.Memory, "total"), 0)))
+			w.decision.Admit = true
+		}
+		d.climate(ctx, &s, &w, time.Now())
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		}
+	}
+}
+
+// boardWatch is the governor's side of the control loop.
+type boardWatch struct {
+	config   governor.Config
+	decision governor.Decision
+}
+
+// climate takes one sample through the governor to the gate, the engine and the lamps.
+func (d *Daemon) climate(ctx context.Context, s *hw.Sample, w *boardWatch, now time.Time) {
+	was := w.decision
+	is := governor.Next(w.config, was.State, governor.FromSample(w.config, s, now))
+	w.decision = is
+	d.mu.Lock()
+	d.board.Climate = is
+	d.readings = healthReadings(s, now)
+	d.clock = s.Clock()
+	d.show(lamp.TooHot, is.TooHot || is.Rung > governor.Full && is.Rung < governor.Refuse, is.Reason)
+	d.show(lamp.LowMemory, is.LowMemory, is.Reason)
+	d.show(lamp.NoSensors, is.Fault, is.Reason)
+	d.show(lamp.SupplyLow, is.Weak, "")
+	d.show(lamp.ClockUnset, d.clock == mqtt.ClockUnsynced, "the clock is not set: check the time server in the configuration; answers carry clock: unsynced")
+	if is.Abort {
+		for _, a := range d.asks {
+			if a.cancel != nil {
+				a.cancel(errTooHot)
+			}
+		}
+	}
+	d.mu.Unlock()
+	if is.Rung != was.Rung {
+		d.event(mqtt.EventThrottle, is.Reason, "", map[string]any{"rung": is.Rung.String()})
+		nudge(d.wake)
+	}
+	if is.Threads != was.Threads || is.Duty != was.Duty {
+		d.limit(ctx, is)
+	}
+	nudge(d.tick)
+}
+
+// limit tells the engine how hard it may work.
+func (d *Daemon) limit(ctx context.Context, is governor.Decision) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	err := d.Engine.SetLimits(ctx, inference.Limits{
+		DecodeThreads: is.Threads, PrefillThreads: is.Threads, PacePercent: max(int(math.Round(is.Duty*100)), 1),
+	})
+	if err != nil && ctx.Err() == nil {
+		d.Log.Debug("the engine did not take its limits", "err", err)
+	}
+}
+
+// healthKinds are what the health topic tells.
+var healthKinds = []hw.Kind{hw.Temperature, hw.Throttle, hw.ThrottleBoot, hw.CPUClock, hw.FanSpeed, hw.Power, hw.PowerAlarm, hw.Memory, hw.Pressure, hw.Disk, hw.Wear, hw.Uptime}
+
+func healthReadings(s *hw.Sample, now time.Time) map[string]mqtt.Reading {
+	out := map[string]mqtt.Reading{}
+	for _, k := range healthKinds {
+		for r := range s.Each(k) {
+			m := mqtt.Reading{Unit: r.Kind.Unit(), AgeMS: r.Age(now).Milliseconds()}
+			switch r.Quality {
+			case hw.Good:
+				m.Quality = mqtt.QualityGood
+			case hw.Stale:
+				m.Quality = mqtt.QualityStale
+			}
+			if !math.IsNaN(r.Value) {
+				m.Value = r.Value
+			}
+			out[r.ID()] = m
+		}
+	}
+	return out
+}

@@ -1,0 +1,353 @@
+package daemon
+
+import (
+	"context"
+	"time"
+
+	"lineside/daemon/lamp"
+	"lineside/inference"
+	"lineside/mqtt"
+)
+
+const (
+	controlEvery = 250 * time.Millisecond // to look at deadlines and the board's state
+	healthEvery  = 10 * time.Second       // between two health messages
+	infoEvery    = time.Minute            // between two infos and skill cards, whose figures change slowly
+	overrun      = 30 * time.Second       // past its deadline, an ask means that a worker hangs
+)
+
+// control is the daemon's heart: deadlines in the queue, the state that is
+// shown and published, the retained topics after a reconnect, the watchdog.
+func (d *Daemon) control(ctx context.Context) error {
+	t := time.NewTicker(controlEvery)
+	defer t.Stop()
+	var health, info, dog time.Time
+	ready := false
+	for {
+		fresh := false
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-d.up:
+			fresh = true
+		case <-d.tick:
+		case <-t.C:
+		}
+		now := time.Now()
+		d.overdue(now)
+		if !d.connected() {
+			d.refresh(ctx, now, false)
+		} else {
+			if !ready && d.Notifier != nil {
+				d.tell(d.Notifier.Ready())
+			}
+			ready = true
+			if d.refresh(ctx, now, fresh) && d.Notifier != nil {
+				d.tell(d.Notifier.Status(d.line()))
+			}
+			if fresh || now.Sub(info) >= infoEvery {
+				info = now
+				d.publishInfo(ctx)
+				d.publishCards(ctx)
+			}
+			if fresh || now.Sub(health) >= healthEvery {
+				health = now
+				d.publishHealth(ctx, now)
+			}
+		}
+		if d.Notifier != nil && d.Notifier.WatchdogEvery() > 0 && now.Sub(dog) >= d.Notifier.WatchdogEvery()/2 && d.alive(now) {
+			dog = now
+			d.tell(d.Notifier.Watchdog())
+		}
+	}
+}
+
+// overdue answers asks whose deadline comes while they wait.
+func (d *Daemon) overdue(now time.Time) {
+	d.mu.Lock()
+	late := d.queue.Overdue(now)
+	d.mu.Unlock()
+	for _, it := range late {
+		d.end(it.Value, outcome{code: mqtt.Deadline, text: "the deadline came while the ask waited for its turn", finish: mqtt.FinishDeadline,
+			ms: mqtt.Timings{Queue: now.Sub(it.Value.arrived).Milliseconds()}})
+	}
+}
+
+// alive reports whether the workers make progress: every running ask ends by
+// its deadline, so one that is far past it means a hang that only a restart mends.
+func (d *Daemon) alive(now time.Time) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, a := range d.asks {
+		if a.cancel != nil && now.Sub(a.deadline) > overrun {
+			return false
+		}
+	}
+	return true
+}
+
+// Up says that the connection to the broker is up, or gone.
+func (d *Daemon) Up(up bool) {
+	d.mu.Lock()
+	was := closed(d.isUp)
+	if up {
+		d.backlog.Up(time.Now())
+	} else {
+		d.backlog.Down(time.Now())
+	}
+	switch {
+	case up && !was:
+		close(d.isUp)
+	case !up && was:
+		d.isUp = make(chan struct{})
+	}
+	d.mu.Unlock()
+	d.condition(lamp.BrokerLost, !up, "")
+	if up {
+		nudge(d.up)
+	}
+}
+
+func closed(c chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+func (d *Daemon) connected() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return closed(d.isUp)
+}
+
+// condition says that something is or is no longer the matter.
+func (d *Daemon) condition(c lamp.Condition, active bool, why string) {
+	d.mu.Lock()
+	d.show(c, active, why)
+	d.mu.Unlock()
+	nudge(d.tick)
+}
+
+// show is condition with d.mu held, or before anything runs.
+func (d *Daemon) show(c lamp.Condition, active bool, why string) {
+	e := lamp.Event{At: time.Now(), Condition: c, Active: active, Why: why}
+	if active || d.lamp.Active(c) {
+		d.lamp = lamp.Next(d.lamp, e)
+	}
+	if c != lamp.BrokerLost && (active || d.voice.Active(c)) { // who reads the status has a connection
+		d.voice = lamp.Next(d.voice, e)
+	}
+}
+
+// refresh shows and publishes the state where it changed, or always with force. It
+// reports whether it did.
+func (d *Daemon) refresh(ctx context.Context, now time.Time, force bool) bool {
+	d.mu.Lock()
+	d.lamp = lamp.Next(d.lamp, lamp.Event{At: now})
+	signal := d.lamp.Signal()
+	d.voice = lamp.Next(d.voice, lamp.Event{At: now})
+	state, why := d.voice.MQTT()
+	took := d.board.Model().OK() && d.queue.Len() < d.Config.Limits.Queue/2
+	changed := force || state != d.status.State || why != d.status.Why
+	d.mu.Unlock()
+	if d.Light != nil {
+		d.tell(d.Light.Show(lamp.Pattern(signal.Category)))
+	}
+	if !changed || !d.connected() {
+		return false
+	}
+	if err := d.Bus.JoinPools(ctx, took); err != nil {
+		d.Log.Warn("the pools do not hear of the board's state", "err", err)
+	}
+	return d.publishStatus(ctx, state, why)
+}
+
+// line is what the service manager shows.
+func (d *Daemon) line() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.status.Why == "" {
+		return d.status.State
+	}
+	return d.status.State + ": " + d.status.Why
+}
+
+// modelID is the start of the model's hash, or its name where no hash is known.
+func (d *Daemon) modelID() string {
+	if d.About.Model != nil {
+		if m := d.About.Model(); len(m.SHA256) >= 12 {
+			return m.SHA256[:12]
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.engine.Model
+}
+
+// Times of watching the engine.
+const (
+	engineEvery = time.Second
+	engineFast  = 100 * time.Millisecond // while it is down or loading
+	engineStall = time.Minute            // running asks without one step mean a hang
+)
+
+// watchEngine keeps the board's view of the engine up to date.
+func (d *Daemon) watchEngine(ctx context.Context) error {
+	w := engineWatch{}
+	t := time.NewTimer(0)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		case <-d.look:
+		}
+		hctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		h, err := d.Engine.Health(hctx)
+		cancel()
+		if ctx.Err() != nil {
+			return nil
+		}
+		if d.engineIs(ctx, h, err, &w) {
+			t.Reset(engineEvery)
+		} else {
+			t.Reset(engineFast)
+		}
+	}
+}
+
+// engineWatch remembers what is needed to see a change.
+type engineWatch struct {
+	ready bool
+	once  bool // it was ready before
+	model string
+	steps uint64
+	moved time.Time
+}
+
+// engineIs takes in one report; true means that the engine can answer.
+func (d *Daemon) engineIs(ctx context.Context, h *inference.Health, err error, w *engineWatch) bool {
+	why, retry := engineWhy(h, err)
+	if err != nil && d.Child != nil {
+		if down, restart := d.Child.Down(); down != "" {
+			why, retry = down, restart
+		}
+	}
+	ready := why == ""
+	d.mu.Lock()
+	if err == nil {
+		d.engine = *h
+	}
+	back := ready && !d.board.Ready
+	d.board.Ready, d.board.Why, d.board.ReadyIn = ready, why, retry
+	loading := err == nil && h.State == "loading"
+	d.show(lamp.IsStarting, loading || err != nil && !w.once && d.Child == nil, why)
+	d.show(lamp.ModelBad, err == nil && h.State == "failed", why)
+	d.show(lamp.EngineDown, err != nil && (w.once || d.Child != nil), why)
+	d.mu.Unlock()
+	if back {
+		nudge(d.wake)
+	}
+	switch {
+	case ready && !w.ready:
+		d.Log.Info("the engine is ready", "model", h.Model, "slots", h.Slots, "ctx", h.Context)
+		if w.once && w.model == h.Model {
+			d.event(mqtt.EventEngineRestart, "the engine was started again", "", nil)
+		} else if w.once {
+			d.event(mqtt.EventModelChanged, "the engine answers with another model: "+h.Model, "", nil)
+		}
+		w.once, w.model = true, h.Model
+		go d.pin(ctx)
+		nudge(d.up) // info and skill cards name the model
+	case !ready && w.ready:
+		d.Log.Warn("the engine cannot answer", "why", why)
+	}
+	w.ready = ready
+	d.stalled(h, err, w)
+	nudge(d.tick)
+	return ready
+}
+
+// engineWhy is why the engine cannot answer; empty where it can.
+func engineWhy(h *inference.Health, err error) (string, time.Duration) {
+	switch {
+	case err != nil:
+		return "the engine does not answer: " + err.Error(), 5 * time.Second
+	case h.State == "loading":
+		return "the model is being loaded", 5 * time.Second
+	case h.State == "failed":
+		return h.Why, time.Minute
+	}
+	return "", 0
+}
+
+// stalled restarts an engine that has asks but computes nothing.
+func (d *Daemon) stalled(h *inference.Health, err error, w *engineWatch) {
+	now := time.Now()
+	if err != nil || h.Running == 0 || h.Steps != w.steps || w.moved.IsZero() {
+		w.moved = now
+		if err == nil {
+			w.steps = h.Steps
+		}
+		return
+	}
+	if now.Sub(w.moved) > engineStall && d.Child != nil {
+		w.moved = now
+		d.Child.Restart("it computes nothing although asks wait")
+	}
+}
+
+// pin has the engine compute the skills' constant prefixes before they are asked.
+func (d *Daemon) pin(ctx context.Context) {
+	for _, s := range d.Skills.All() {
+		if !s.Pin || s.System == "" {
+			continue
+		}
+		err := d.Engine.Pin(ctx, []inference.Message{{Role: inference.RoleSystem, Content: s.System}})
+		if err != nil && ctx.Err() == nil {
+			d.Log.Info("a skill's prefix is not kept ready", "skill", s.Name, "err", err)
+		}
+	}
+}
+
+// skillsEvery is how often the skills' folder is looked at.
+const skillsEvery = 2 * time.Second
+
+// watchSkills takes up changed skill files.
+func (d *Daemon) watchSkills(ctx context.Context) error {
+	t := time.NewTicker(skillsEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		case <-d.skills:
+		}
+		if err := d.scanSkills(); err != nil {
+			d.Log.Warn("skills stay as they are", "err", err)
+		}
+	}
+}
+
+func (d *Daemon) scanSkills() error {
+	c, err := d.Skills.Scan()
+	if err != nil {
+		return err
+	}
+	for _, bad := range c.Bad {
+		d.Log.Error("a skill file is refused; its last good version stays", "err", bad)
+	}
+	if len(c.Changed)+len(c.Removed) > 0 {
+		d.Log.Info("skills changed", "changed", c.Changed, "removed", c.Removed)
+		for _, name := range c.Removed {
+			d.forgetCard(name)
+		}
+		nudge(d.up)
+	}
+	return nil
+}

@@ -1,0 +1,44 @@
+package daemon
+
+import (
+	"time"
+
+	"lineside/daemon/lamp"
+	"lineside/mqtt"
+)
+
+// Record is what the audit keeps of one ask.
+type Record struct {
+	At     time.Time
+	Client string
+	Topic  string
+	Ask    []byte // payload as it came
+	Answer mqtt.Answer
+}
+
+// audit records an ask with its answer. Asks that came too often are counted
+// only, so that a flood cannot push the record of others out.
+func (d *Daemon) audit(a *ask, o outcome, ans mqtt.Answer, now time.Time) {
+	if d.Audit == nil || o.code == mqtt.RateLimited {
+		return
+	}
+	ans.V, ans.Advisory, ans.Status = mqtt.Version, true, ans.Code.String()
+	err := d.Audit.Append(Record{At: now, Client: a.to.Client, Topic: a.topic, Ask: a.payload, Answer: ans})
+	d.mu.Lock()
+	was := d.lamp.Active(lamp.AuditFull)
+	d.board.Blocked = ""
+	if err != nil && d.Config.Audit.Required {
+		d.board.Blocked = "the audit log cannot be written, and this board does not answer without it"
+	}
+	why := ""
+	if err != nil {
+		why = "the audit log cannot be written: " + err.Error()
+	}
+	if was || err != nil {
+		d.show(lamp.AuditFull, err != nil, why)
+	}
+	d.mu.Unlock()
+	if err != nil && !was {
+		d.event(mqtt.EventAuditFull, why, "", nil)
+	}
+}

@@ -1,0 +1,164 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"lineside/daemon/ledger"
+)
+
+// run opens the store and runs it; stop ends it and waits.
+func run(t *testing.T, dir string, max int64) (s *Store, stop func()) {
+	t.Helper()
+	s, err := Open(dir, max)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	return s, func() {
+		t.Helper()
+		cancel()
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// wait makes a done function and a function that waits for it.
+func wait(t *testing.T) (func(error), func()) {
+	t.Helper()
+	c := make(chan error, 1)
+	return func(err error) { c <- err }, func() {
+		t.Helper()
+		if err := <-c; err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestKeepsAcrossRestart(t *testing.T) {
+	dir := t.TempDir()
+	now := time.Now().UTC().Truncate(time.Second)
+	ask := func(id string) Ask {
+		return Ask{Key: ledger.Key{Client: "plc", ID: id}, Topic: "t", Payload: []byte(`{}`), Accepted: now, Deadline: now.Add(time.Minute)}
+	}
+	answer := Answer{Key: ledger.Key{Client: "plc", ID: "2"}, Topic: "r", Payload: []byte("a"), At: now, Until: now.Add(time.Hour)}
+
+	s, stop := run(t, dir, 1<<20)
+	for _, id := range []string{"1", "2", "3"} {
+		done, waits := wait(t)
+		s.PutAsk(ask(id), done)
+		waits()
+	}
+	done, waits := wait(t)
+	s.PutAnswer(answer, done)
+	waits()
+	s.Remove(ledger.Key{Client: "plc", ID: "3"})
+	s.Delivered(answer.Key)
+	stop()
+
+	s, stop = run(t, dir, 1<<20)
+	defer stop()
+	asks, answers, bad, err := s.Load()
+	if err != nil || bad != 0 {
+		t.Fatal(bad, err)
+	}
+	answer.Delivered = true
+	if diff := cmp.Diff([]Ask{ask("1")}, asks); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]Answer{answer}, answers); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestStaysBounded(t *testing.T) {
+	dir := t.TempDir()
+	const limit = 1 << 20
+	s, stop := run(t, dir, limit)
+	now := time.Now()
+	for i := range 2000 {
+		k := ledger.Key{Client: "plc", ID: fmt.Sprint(i)}
+		done, waits := wait(t)
+		s.PutAnswer(Answer{Key: k, Payload: make([]byte, 2000), At: now, Until: now.Add(time.Hour), Delivered: i > 0}, done)
+		if i%100 == 0 {
+			waits()
+		}
+	}
+	stop()
+	info, err := os.Stat(filepath.Join(dir, fileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Size() > 4*limit {
+		t.Errorf("the file has %d bytes, its bound is %d", info.Size(), limit)
+	}
+	s, stop = run(t, dir, limit)
+	defer stop()
+	_, answers, _, err := s.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range answers {
+		if a.Key.ID == "0" {
+			return
+		}
+	}
+	t.Error("an answer that was not delivered is gone")
+}
+
+func TestBrokenFileIsPutAside(t *testing.T) {
+	for name, damage := range map[string]func(path string) error{
+		"random":    func(p string) error { return os.WriteFile(p, []byte("no database at all, and rather short"), 0o600) },
+		"empty":     func(p string) error { return os.Truncate(p, 0) },
+		"truncated": func(p string) error { return os.Truncate(p, 9000) },
+		"scribbled": func(p string) error {
+			f, err := os.OpenFile(p, os.O_WRONLY, 0)
+			if err != nil {
+				return err
+			}
+			_, err = f.WriteAt(make([]byte, 20000), 0)
+			return errors.Join(err, f.Close())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			s, stop := run(t, dir, 1<<20)
+			done, waits := wait(t)
+			s.PutAsk(Ask{Key: ledger.Key{Client: "a", ID: "b"}}, done)
+			waits()
+			stop()
+			if err := damage(filepath.Join(dir, fileName)); err != nil {
+				t.Fatal(err)
+			}
+			s, err := Open(dir, 1<<20)
+			if s == nil || err != nil && !errors.Is(err, ErrBroken) {
+				t.Fatalf("store is %v, error %v", s, err)
+			}
+			if _, _, _, err := s.Load(); err != nil {
+				t.Error(err)
+			}
+			if err := s.db.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestOneOwner(t *testing.T) {
+	dir := t.TempDir()
+	_, stop := run(t, dir, 1<<20)
+	defer stop()
+	if _, err := Open(dir, 1<<20); err == nil || errors.Is(err, ErrBroken) {
+		t.Errorf("a second daemon opened the store: %v", err)
+	}
+}
