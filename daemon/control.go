@@ -2,6 +2,8 @@ package daemon
 
 import (
 	"context"
+	"errors"
+	"net"
 	"time"
 
 	"lineside/daemon/lamp"
@@ -275,6 +277,8 @@ func (d *Daemon) engineIs(ctx context.Context, h *inference.Health, err error, w
 // engineWhy is why the engine cannot answer; empty where it can.
 func engineWhy(h *inference.Health, err error) (string, time.Duration) {
 	switch {
+	case errors.As(err, new(*net.OpError)):
+		return "no engine answers on its socket: is lineside-engine running?", 5 * time.Second
 	case err != nil:
 		return "the engine does not answer: " + err.Error(), 5 * time.Second
 	case h.State == "loading":

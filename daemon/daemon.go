@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"lineside/daemon/admission"
+	"lineside/daemon/audit"
 	"lineside/daemon/config"
 	"lineside/daemon/governor"
 	"lineside/daemon/lamp"
@@ -65,9 +66,7 @@ type Notifier interface {
 }
 
 // Auditor keeps the record of asks. Append must not block for long.
-type Auditor interface {
-	Append(Record) error
-}
+type Auditor interface{ Append(audit.Entry) error }
 
 // Child tells why an engine that is started here does not run.
 type Child interface {

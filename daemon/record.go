@@ -3,18 +3,10 @@ package daemon
 import (
 	"time"
 
+	"lineside/daemon/audit"
 	"lineside/daemon/lamp"
 	"lineside/mqtt"
 )
-
-// Record is what the audit keeps of one ask.
-type Record struct {
-	At     time.Time
-	Client string
-	Topic  string
-	Ask    []byte // payload as it came
-	Answer mqtt.Answer
-}
 
 // audit records an ask with its answer. Asks that came too often are counted
 // only, so that a flood cannot push the record of others out.
@@ -23,7 +15,7 @@ func (d *Daemon) audit(a *ask, o outcome, ans mqtt.Answer, now time.Time) {
 		return
 	}
 	ans.V, ans.Advisory, ans.Status = mqtt.Version, true, ans.Code.String()
-	err := d.Audit.Append(Record{At: now, Client: a.to.Client, Topic: a.topic, Ask: a.payload, Answer: ans})
+	err := d.Audit.Append(audit.Entry{At: now, Client: a.to.Client, Topic: a.topic, Ask: a.payload, Answer: ans})
 	d.mu.Lock()
 	was := d.lamp.Active(lamp.AuditFull)
 	d.board.Blocked = ""

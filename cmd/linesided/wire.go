@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"lineside/daemon"
+	"lineside/daemon/audit"
 	"lineside/daemon/config"
 	"lineside/daemon/skill"
 	"lineside/daemon/store"
@@ -67,6 +68,14 @@ func assemble(c config.Config, stderr io.Writer) (*house, error) {
 		return nil, err
 	} else if err != nil {
 		h.log.Error("asks from before the start are lost", "err", err)
+	}
+	if c.Audit.Dir != "" {
+		log, err := audit.Open(c.Audit.Dir, int64(c.Audit.MaxBytes), c.Audit.HashPrompts)
+		if err != nil {
+			return nil, err
+		}
+		o.Audit = log
+		h.extra = append(h.extra, log.Run)
 	}
 	if o.Engine, err = inference.NewClient(c.Engine.Socket); err != nil {
 		return nil, err
