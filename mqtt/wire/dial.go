@@ -110,8 +110,12 @@ func dial(ctx context.Context, o Options) (net.Conn, error) {
 	}
 	var d net.Dialer
 	nc, err := d.DialContext(ctx, "tcp", u.Host)
-	if err != nil || !secure(u) {
-		return nc, err
+	if err != nil {
+		return nil, err
+	}
+	nc = prompt(nc)
+	if !secure(u) {
+		return nc, nil
 	}
 	c, err := o.TLS.config(u.Hostname())
 	if err != nil {
