@@ -46,7 +46,10 @@ func (s *State) Closing(limit int) ([]byte, bool) {
 	if s.ended || s.at.accept {
 		return nil, true
 	}
-	var text []byte
+	if int(s.at.short) > limit {
+		return nil, false
+	}
+	text := make([]byte, 0, s.at.short)
 	for at := s.at; !at.accept; {
 		if len(text)+int(at.short) > limit {
 			return nil, false

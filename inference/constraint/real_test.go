@@ -205,6 +205,30 @@ func BenchmarkAllowsToken(b *testing.B) {
 	}
 }
 
+func BenchmarkClosing(b *testing.B) {
+	for _, p := range places {
+		c := compileSchema(b, p.schema)
+		s := c.Start()
+		if err := s.AcceptBytes([]byte(p.text)); err != nil {
+			b.Fatal(err)
+		}
+		b.Run(p.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				s.Closing(4096)
+			}
+		})
+	}
+}
+
+func BenchmarkForced(b *testing.B) {
+	s := compileSchema(b, plantSchema).Start()
+	b.ReportAllocs()
+	for b.Loop() {
+		s.Forced()
+	}
+}
+
 func BenchmarkCompile(b *testing.B) {
 	for _, p := range places {
 		b.Run(p.name, func(b *testing.B) {
