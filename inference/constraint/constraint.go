@@ -40,7 +40,7 @@ const (
 	maxNodes   = 100_000   // nodes of the machine
 	maxRules   = 8_192     // rules of the machine
 	maxDepth   = 128       // open rules at one place of an answer
-	maxConfigs = 600       // readings of an ambiguous answer followed at once
+	maxConfigs = 600       // readings of an ambiguous answer followed at once, besides one for each node
 	fewConfigs = 16        // the same, when an answer has taken maxWork already
 	maxWork    = 600_000   // places looked at in steps with many readings, in one answer
 	maxAnyDeep = 8         // nesting of JSON that the schema says nothing about

@@ -46,7 +46,7 @@ type dstate struct {
 // dfa is the deterministic automaton of a machine, made where it is walked.
 type dfa struct {
 	m     *machine
-	start *dstate
+	start atomic.Pointer[dstate]
 
 	mu      sync.Mutex
 	states  map[string]*dstate
@@ -76,15 +76,17 @@ func (d *dfa) init(m *machine) {
 	d.m, d.budget = m, dfaBudget
 	d.seen = map[config]struct{}{}
 	d.forget()
-	d.begin()
-	d.close(config{node: m.root})
-	d.start = d.intern()
 }
 
+// forget lets go of every state and begins anew.
 func (d *dfa) forget() {
 	d.states = map[string]*dstate{}
 	d.frames = map[frameKey]*frame{}
+	d.masks = maskCache{}
 	d.size = 0
+	d.begin()
+	d.close(config{node: d.m.root})
+	d.start.Store(d.intern())
 }
 
 func (s *dstate) allows(b byte) bool { return s.out[b>>6]>>(b&63)&1 != 0 }
@@ -131,7 +133,7 @@ func (d *dfa) begin() {
 		d.work.Add(int64(n))
 		d.seen = map[config]struct{}{} // clearing costs by the size it once had
 	}
-	d.most = maxConfigs
+	d.most = maxConfigs + len(d.m.nodes)
 	if d.work.Load() > maxWork {
 		d.most = fewConfigs
 	}
@@ -194,7 +196,7 @@ func (d *dfa) close(c config) {
 // worth following. The others are then dropped: what follows is held to fewer
 // readings than there are, each of them good. Only odd formats come here.
 func (d *dfa) ambiguous() bool {
-	return len(d.set) >= d.most || len(d.seen) > 8*d.most && (len(d.set) > 0 || d.accept)
+	return len(d.set) >= d.most || len(d.seen) > 4*d.most && (len(d.set) > 0 || d.accept)
 }
 
 func (d *dfa) tooDeep(node int32, f *frame) bool {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -210,4 +211,42 @@ func TestManyAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// TestForgets keeps memory in bounds, however many states answers visit.
+func TestForgets(t *testing.T) {
+	c := compileSchema(t, `{"type":"array","items":{"type":"string","maxLength":3000}}`)
+	c.dfa.budget = 64 << 10
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	for range 3 {
+		s := c.Start()
+		if err := s.AcceptBytes([]byte(`["` + strings.Repeat("ä", 2900))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if grown := int64(heap()) - int64(before); grown > 1<<20 {
+		t.Errorf("%d bytes more are in use", grown)
+	}
+	runtime.KeepAlive(c)
+}
+
+// TestLongLists: none of many alternatives may get lost.
+func TestLongLists(t *testing.T) {
+	var words []string
+	for i := range 3000 {
+		words = append(words, fmt.Sprintf(`"part-%d"`, i*7919%100000))
+	}
+	schema := compileSchema(t, `{"enum":[`+strings.Join(words, ",")+`]}`)
+	grammar := compileGrammar(t, "root ::= "+strings.Join(words, " | "))
+	for _, w := range words {
+		if !takes(schema, w) || !takes(grammar, strings.Trim(w, `"`)) {
+			t.Fatalf("%s is lost", w)
+		}
+	}
 }

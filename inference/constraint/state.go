@@ -19,7 +19,7 @@ type State struct {
 // Start is the state before the first byte of an answer.
 func (c *Constraint) Start() State {
 	c.dfa.work.Store(0)
-	return State{c: c, at: c.dfa.start}
+	return State{c: c, at: c.dfa.start.Load()}
 }
 
 // run is the state after text, or nil.
@@ -35,14 +35,11 @@ func (d *dfa) run(s *dstate, text []byte) *dstate {
 // AcceptBytes goes on by text, which may end within a character. On error,
 // which wraps ErrIllegal, the state stays where it was.
 func (s *State) AcceptBytes(text []byte) error {
-	if len(text) == 0 {
-		return nil
+	if s.ended && len(text) > 0 {
+		return fmt.Errorf("%w: %q after the end", ErrIllegal, text)
 	}
 	next := s.at
 	for i, b := range text {
-		if s.ended {
-			return fmt.Errorf("%w: %q after the end", ErrIllegal, text)
-		}
 		if next = s.c.dfa.step(next, b); next == nil {
 			return fmt.Errorf("%w: %q at byte %d of %q", ErrIllegal, b, i, text)
 		}
