@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 
 	"lineside/inference/model/gguf"
@@ -12,14 +14,31 @@ import (
 
 // llama3 is the vocabulary of Llama 3, read from the shared data.
 func llama3(t testing.TB) *Vocab {
+	return readVocab(t, "llama3-bpe-vocab.gguf", byteLevel)
+}
+
+// llama2 is the vocabulary of Llama 2, which is SentencePiece's.
+func llama2(t testing.TB) *Vocab {
+	return readVocab(t, "llama2-spm-vocab.gguf", func(tok string) []byte {
+		return []byte(strings.ReplaceAll(tok, "▁", " "))
+	})
+}
+
+// Kinds of tokens in a GGUF file.
+const (
+	kindText = 1
+	kindByte = 6
+)
+
+func readVocab(t testing.TB, name string, piece func(string) []byte) *Vocab {
 	t.Helper()
 	shared := os.Getenv("LINESIDE_SHARED")
 	if shared == "" {
 		shared = filepath.Join("..", "..", "..", "shared")
 	}
-	f, err := gguf.Open(filepath.Join(shared, "data", "llama3-bpe-vocab.gguf"))
+	f, err := gguf.Open(filepath.Join(shared, "data", name))
 	if err != nil {
-		t.Skipf("no Llama 3 vocabulary: %v", err)
+		t.Skipf("no vocabulary: %v", err)
 	}
 	defer f.Close()
 	tokens, err := f.Strings("tokenizer.ggml.tokens")
@@ -32,9 +51,16 @@ func llama3(t testing.TB) *Vocab {
 	}
 	pieces, eog := make([][]byte, len(tokens)), []int32{}
 	for i, tok := range tokens {
-		if kinds[i] == 1 { // ordinary text
-			pieces[i] = byteLevel(tok)
-		} else if tok == "<|eot_id|>" || tok == "<|end_of_text|>" {
+		switch {
+		case kinds[i] == kindText:
+			pieces[i] = piece(tok)
+		case kinds[i] == kindByte: // <0x0A>
+			b, err := strconv.ParseUint(tok[3:5], 16, 8)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pieces[i] = []byte{byte(b)}
+		case tok == "<|eot_id|>" || tok == "<|end_of_text|>" || tok == "</s>":
 			eog = append(eog, int32(i))
 		}
 	}
@@ -58,14 +84,16 @@ func byteLevel(tok string) []byte {
 	return out
 }
 
-// TestMasksOfLlama3 compares masks over the real vocabulary with asking for
-// every token.
-func TestMasksOfLlama3(t *testing.T) {
-	voc := llama3(t)
+// TestRealMasks compares masks over real vocabularies with asking for every token.
+func TestRealMasks(t *testing.T) {
+	t.Run("llama 2", func(t *testing.T) { checkMasks(t, llama2(t)) })
+	t.Run("llama 3", func(t *testing.T) { checkMasks(t, llama3(t)) })
+}
+
+func checkMasks(t *testing.T, voc *Vocab) {
 	mask := make([]uint64, voc.Words())
 	for _, p := range places {
-		c := compileSchema(t, p.schema)
-		s := c.Start()
+		s := compileSchema(t, p.schema).Start()
 		if err := s.AcceptBytes([]byte(p.text)); err != nil {
 			t.Fatal(err)
 		}
