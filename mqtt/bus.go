@@ -91,6 +91,7 @@ type Bus struct {
 	mu         sync.Mutex
 	pools      bool   // the board wants its pools' asks
 	lastStatus string // payload last published on the status topic
+	stale      bool   // somebody else overwrote it
 	wasUp      bool
 }
 
@@ -315,6 +316,7 @@ func (b *Bus) watchStatus(m Message) {
 	}
 	b.mu.Lock()
 	stale := b.lastStatus != "" && b.lastStatus != string(m.Payload)
+	b.stale = b.stale || stale
 	b.mu.Unlock()
 	if stale {
 		b.count.staleStatus.Add(1)
@@ -348,7 +350,9 @@ func (b *Bus) wake() {
 	}
 }
 
+// callOnUp calls OnUp once for every pair of connections, and for a stale status.
 func (b *Bus) callOnUp(ctx context.Context) error {
+	var ctl, work wire.Conn // the pair that OnUp was called for
 	for {
 		select {
 		case <-ctx.Done():
@@ -357,13 +361,19 @@ func (b *Bus) callOnUp(ctx context.Context) error {
 		}
 		up, cancel := context.WithCancel(ctx)
 		stopCtl, stopWork := b.ctl.onDown(cancel), b.work.onDown(cancel)
-		if b.Up() {
-			b.mu.Lock()
-			if !b.wasUp {
+		c, w := b.ctl.conn(), b.work.conn()
+		b.mu.Lock()
+		due := b.Up() && (b.stale || c != ctl || w != work)
+		news := due && !b.wasUp
+		if due {
+			b.stale, b.wasUp = false, true
+		}
+		b.mu.Unlock()
+		if due {
+			if news {
 				b.cfg.Log.Info("connected to the broker", "url", wire.Redact(b.cfg.URL), "mqtt", b.Protocol())
 			}
-			b.wasUp = true
-			b.mu.Unlock()
+			ctl, work = c, w
 			b.cfg.OnUp(up)
 		}
 		stopCtl()

@@ -42,6 +42,7 @@ func (l *lane) reconnect() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.renew != nil {
+		l.ready = false // at once, so that no OnUp counts on what is about to end
 		l.renew()
 	}
 }
@@ -145,7 +146,7 @@ func (l *lane) hold(ctx context.Context, first bool) (up bool, err error) {
 		l.bus.count.reconnects.Add(1)
 	}
 	l.mu.Lock()
-	l.ready = true
+	l.ready = held.Err() == nil
 	l.mu.Unlock()
 	l.bus.laneUp()
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"strings"
+	"time"
 
 	mochi "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
@@ -19,7 +20,7 @@ type guard struct {
 func (*guard) ID() string { return "lineside-access" }
 
 func (*guard) Provides(b byte) bool {
-	return bytes.Contains([]byte{mochi.OnConnectAuthenticate, mochi.OnACLCheck, mochi.OnPacketRead, mochi.OnPacketEncode, mochi.OnDisconnect}, []byte{b})
+	return bytes.Contains([]byte{mochi.OnConnectAuthenticate, mochi.OnACLCheck, mochi.OnPacketRead, mochi.OnPacketEncode, mochi.OnSessionEstablish, mochi.OnDisconnect}, []byte{b})
 }
 
 func (g *guard) OnPacketRead(cl *mochi.Client, pk packets.Packet) (packets.Packet, error) {
@@ -28,6 +29,36 @@ func (g *guard) OnPacketRead(cl *mochi.Client, pk packets.Packet) (packets.Packe
 
 func (g *guard) OnPacketEncode(cl *mochi.Client, pk packets.Packet) packets.Packet {
 	return g.ids.out(cl, pk)
+}
+
+// OnSessionEstablish waits until an older connection of the same client id is
+// wholly gone. mochi 2.7.9 cleans up after it by client id, and where the new
+// one comes meanwhile, takes the new one's subscriptions away.
+func (g *guard) OnSessionEstablish(cl *mochi.Client, _ packets.Packet) {
+	old, ok := g.broker.server.Clients.Get(cl.ID)
+	if !ok || !cleans(old) {
+		return
+	}
+	if !old.Closed() {
+		_ = g.broker.server.DisconnectClient(old, packets.ErrSessionTakenOver) // it is closed all the same
+	}
+	tick, patience := time.NewTicker(time.Millisecond), time.After(2*time.Second)
+	defer tick.Stop()
+	for now, ok := g.broker.server.Clients.Get(cl.ID); ok && now == old; now, ok = g.broker.server.Clients.Get(cl.ID) {
+		select {
+		case <-tick.C:
+		case <-patience:
+			return
+		}
+	}
+}
+
+// cleans tells whether mochi forgets the client's session when it ends.
+func cleans(cl *mochi.Client) bool {
+	if cl.Properties.ProtocolVersion == 5 {
+		return cl.Properties.Props.SessionExpiryInterval == 0
+	}
+	return cl.Properties.Clean
 }
 
 func (g *guard) OnDisconnect(cl *mochi.Client, _ error, _ bool) { g.ids.forget(cl) }

@@ -29,7 +29,6 @@ func AccessSuite(t *testing.T, version string, g Guarded) {
 		g.Login("b03", &o)
 		c.Prefix, c.Username, c.PasswordFile, c.TLS, c.Admin = "", o.Username, o.PasswordFile, o.TLS, true
 	})
-	board.Topics.Prefix = ""
 	board.WaitUp(t)
 	as := func(user string) *Observer {
 		return Observe(t, g.URL, version, "", user, nil, func(o *wire.Options) { g.Login(user, o) })

@@ -61,6 +61,7 @@ func StartBoard(t testing.TB, url, version, id string, change func(*mqtt.Config)
 	if change != nil {
 		change(&cfg)
 	}
+	b.Topics = cfg.Topics
 	bus, err := mqtt.New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -191,9 +192,12 @@ func Suite(t *testing.T, version string, newBroker func(t *testing.T) Broker) {
 	})
 
 	run("retained asks and bad topics are dropped and counted", func(t *testing.T, br Broker) {
-		o := br.device(t, version)
 		topics := mqtt.Topics{Prefix: "acme/l2", Board: "b03"}
+		o := br.device(t, version, topics.AskText("plc1"))
 		if err := o.Send(ctx, wire.Outgoing{Topic: topics.AskText("plc1"), Payload: []byte(`{"id":"old","prompt":"x"}`), QoS: 1, Retain: true}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := o.Message(ctx, topics.AskText("plc1"), nil); err != nil { // the broker is done with it
 			t.Fatal(err)
 		}
 		b := br.board(t, version, nil)
@@ -221,6 +225,10 @@ func Suite(t *testing.T, version string, newBroker func(t *testing.T) Broker) {
 			t.Fatal(err)
 		}
 		b.Next(t)
+		// The broker answers in order: after this it has seen the acknowledgement.
+		if err := b.Publish(ctx, mqtt.Outgoing{Topic: b.Topics.Chunk("plc1"), Payload: []byte("{}"), QoS: 1}); err != nil {
+			t.Fatal(err)
+		}
 		b.Reconnect()
 		b.WaitUp(t)
 		got := string(b.Next(t).Payload) + string(b.Next(t).Payload)
