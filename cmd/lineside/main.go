@@ -66,6 +66,10 @@ func rootCommand() *cobra.Command {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
+		askCommand(),
+		skillCommand(),
+		auditCommand(),
+		doctorCommand(),
 		modelCommand(),
 	)
 	return root
