@@ -175,10 +175,16 @@ func TestShapesThatLie(t *testing.T) {
 
 // FuzzOpen changes bytes of a good file's header: whatever comes of it, the process lives.
 func FuzzOpen(f *testing.F) {
-	good, err := os.ReadFile(modeltest.Tiny(f, "tiny", shape.Q4_0))
+	tiny := modeltest.Tiny(f, "tiny", shape.Q4_0)
+	good, err := os.ReadFile(tiny)
 	if err != nil {
 		f.Fatal(err)
 	}
+	h, err := gguf.Open(tiny)
+	if err != nil {
+		f.Fatal(err)
+	}
+	h.Close()
 	for _, key := range []string{"general.architecture", "llama.block_count", "tokenizer.ggml.tokens", "blk.0.attn_q.weight", "token_embd.weight"} {
 		at := uint32(bytes.Index(good, []byte(key)))
 		f.Add(at, uint64(0xff), byte(8))
@@ -186,7 +192,7 @@ func FuzzOpen(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, at uint32, value uint64, n byte) {
 		bad := bytes.Clone(good)
-		from := int(at) % len(bad)
+		from := int(at) % int(h.DataOffset)
 		var v [8]byte
 		binary.LittleEndian.PutUint64(v[:], value)
 		copy(bad[from:], v[:n%9])

@@ -30,8 +30,8 @@ type Options struct {
 	// Chunk is the number of tokens that pass through the model at once
 	// (llama.cpp's n_ubatch): Batch is cut into such pieces. It sets the size of
 	// the compute buffer (about half a MB a token with a vocabulary of 128k) and
-	// how fast an abort is heard.
-	Chunk int // 128
+	// hardly the speed: from 16 to 512 a prompt takes the same time within 4%.
+	Chunk int // 64
 
 	Threads        int // for passes of few tokens; all CPUs
 	PrefillThreads int // for passes of many; Threads
@@ -56,7 +56,7 @@ func (o Options) withDefaults() Options {
 	def(&o.Cells, 4096)
 	def(&o.Sequences, 8)
 	def(&o.Batch, 512)
-	def(&o.Chunk, 128)
+	def(&o.Chunk, 64)
 	def(&o.Threads, runtime.NumCPU())
 	def(&o.PrefillThreads, o.Threads)
 	o.Cells = (o.Cells + 255) / 256 * 256

@@ -18,7 +18,7 @@ typedef struct ls_session ls_session;
 
 typedef struct {
 	uint32_t cells, batch, chunk, sequences;
-	bool vocab_only, mapped, lock, flash;
+	bool vocab_only, mapped, lock;
 	uintptr_t go_; // handle that progress and abort calls carry
 } ls_options;
 

@@ -135,6 +135,23 @@ func (v *vocabulary) Tokenize(text string, special bool) ([]int32, error) {
 	if v.s == nil {
 		return nil, errClosed
 	}
+	var ids []int32
+	for _, part := range runs(text) {
+		more, err := v.asItIs(part, special)
+		if err != nil {
+			return nil, err
+		}
+		if ids == nil {
+			ids = more
+			continue
+		}
+		ids = append(ids, more...)
+	}
+	return ids, nil
+}
+
+// asItIs splits a text without a space before it.
+func (v *vocabulary) asItIs(text string, special bool) ([]int32, error) {
 	if v.lead == nil {
 		return v.split(text, special)
 	}

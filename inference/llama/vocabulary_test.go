@@ -9,6 +9,7 @@ import (
 	"lineside/inference/engine/enginetest"
 	"lineside/inference/llama"
 	"lineside/inference/model/modeltest"
+	"lineside/inference/model/shape"
 )
 
 func vocabulary(t testing.TB, name string) llama.Vocabulary {
@@ -138,8 +139,17 @@ func TestVocabularyFacts(t *testing.T) {
 // TestLongTexts guards against recursion and quadratic time: one word of a
 // megabyte has no place to be split at.
 func TestLongTexts(t *testing.T) {
+	paths := map[string]string{"llama4": modeltest.Tiny(t, "tiny-llama4", shape.Q4_0)} // its pre-tokenizer runs on std::regex
 	for _, file := range []string{"llama3-bpe-vocab.gguf", "llama2-spm-vocab.gguf"} {
-		v := vocabulary(t, file)
+		paths[file] = modeltest.Shared(t, "data", file)
+	}
+	for file, path := range paths {
+		v, err := llama.LoadVocabulary(path)
+		skipWithoutCgo(t, err)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer v.Close()
 		for _, s := range []string{strings.Repeat("a", 1<<20), strings.Repeat(" ", 1<<20), strings.Repeat("!\"§", 1<<18)} {
 			ids, err := v.Tokenize(s, false)
 			if err != nil || len(ids) == 0 {
