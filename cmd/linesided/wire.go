@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -22,6 +23,7 @@ import (
 	"lineside/daemon"
 	"lineside/daemon/audit"
 	"lineside/daemon/config"
+	"lineside/daemon/metrics"
 	"lineside/daemon/skill"
 	"lineside/daemon/store"
 	"lineside/daemon/supervise"
@@ -87,8 +89,18 @@ func assemble(c config.Config, stderr io.Writer) (*house, error) {
 	if err := h.openBus(&o); err != nil {
 		return nil, err
 	}
-	h.daemon, err = daemon.New(o)
-	return h, err
+	if h.daemon, err = daemon.New(o); err != nil {
+		return nil, err
+	}
+	if c.Metrics.Listen == "" {
+		return h, nil
+	}
+	m, err := metrics.Listen(c.Metrics.Listen, metrics.Source{Counts: h.daemon.Counts, Bus: h.bus.Stats, Sample: o.Sensor.Sample})
+	if err != nil {
+		return nil, err
+	}
+	h.extra = append(h.extra, m.Run)
+	return h, nil
 }
 
 // name fills in the board's id from the host's name.
@@ -125,13 +137,17 @@ func (h *house) openBoard(o *daemon.Options) error {
 	return h.openLight(o)
 }
 
-// sensor keeps the clock's state at hand for every message.
+// sensor keeps the clock's state at hand for every message, and lets the daemon
+// and the metrics take turns.
 type sensor struct {
+	mu    sync.Mutex
 	board *hw.Board
 	clock *atomic.Pointer[string]
 }
 
 func (s *sensor) Sample(dst *hw.Sample) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.board.Sample(dst)
 	if state := dst.Clock(); state != *s.clock.Load() {
 		s.clock.Store(&state)

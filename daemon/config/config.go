@@ -142,7 +142,7 @@ type Licence struct {
 func Defaults() Config {
 	return Config{
 		MQTT:    MQTT{URL: "mqtt://127.0.0.1:1883", Version: "auto", EmbeddedListen: "127.0.0.1:1883"},
-		Engine:  Engine{Socket: "unix:/run/lineside/engine.sock", Program: "lineside-engine", Slots: 4, Context: 4096},
+		Engine:  Engine{Socket: "unix:/run/lineside-engine/engine.sock", Program: "lineside-engine", Slots: 4, Context: 4096},
 		Limits:  Limits{Queue: 32, PerClientPerMinute: 60, MaxAsk: 4 << 10, MaxAnswer: 4 << 10, MaxAnswerTokens: 256, DeadlineDefault: Duration{time.Minute}, DeadlineMax: Duration{10 * time.Minute}},
 		HW:      HW{Root: "/", SampleEvery: Duration{2 * time.Second}},
 		LEDs:    LEDs{Brightness: 100, Exit: "off"},
