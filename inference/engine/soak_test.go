@@ -56,11 +56,11 @@ func TestSoak(t *testing.T) {
 		}
 	}
 	h.stop()
-	for i := 0; runtime.NumGoroutine() > goroutines; i++ {
-		if i == 1000 {
-			t.Fatalf("%d goroutines, %d before", runtime.NumGoroutine(), goroutines)
+	for end := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > goroutines; runtime.Gosched() {
+		if time.Now().After(end) {
+			stacks := make([]byte, 1<<16)
+			t.Fatalf("%d goroutines, %d before:\n%s", runtime.NumGoroutine(), goroutines, stacks[:runtime.Stack(stacks, true)])
 		}
-		runtime.Gosched()
 	}
 }
 
