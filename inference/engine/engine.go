@@ -38,9 +38,12 @@ type Options struct {
 	// Span is the most tokens of one answer in a pass; 32.
 	Span int
 	// PrefixCells is how many KV cells ended asks may keep taken for those to
-	// come, pinned prefixes aside; 0 is a quarter of the cache. More cells in
-	// use make every pass a little slower.
+	// come, pinned prefixes aside; 0 is a quarter of the cache.
 	PrefixCells int
+	// TailCells is how many of them may hold last messages and answers, which
+	// only a conversation that goes on asks for again; 0 is a 32nd of the cache.
+	// Attention looks at every cell in use, so idle ones cost every pass time.
+	TailCells int
 	// StateDir is where pinned prefixes are saved and found again; "" is nowhere.
 	StateDir string
 	// StateKey names what a saved prefix depends on: model file, template, build.
@@ -64,6 +67,7 @@ func (o Options) withDefaults(rt Limits) Options {
 	def(&o.Chunk, 64)
 	def(&o.Span, 32)
 	def(&o.PrefixCells, rt.Cells/4)
+	def(&o.TailCells, rt.Cells/32)
 	o.Slots = min(o.Slots, rt.Sequences-1)
 	o.Context = min(o.Context, rt.Cells)
 	if o.Log == nil {

@@ -65,6 +65,10 @@ func (e *Engine) step(now time.Time) (bool, error) {
 	return true, err
 }
 
+// aloneChunks is how many chunks of prompts a pass takes while no answer runs:
+// few, so that a new ask soon gets its turn.
+const aloneChunks = 2
+
 // compose fills a pass: first every running answer, then prompts in the order
 // of service, in chunks while answers run; last come drafts into rows that
 // would be empty.
@@ -94,6 +98,8 @@ func (e *Engine) compose() (*pass, error) {
 	}
 	if len(answers) > 0 {
 		room = min(room, e.opt.Chunk)
+	} else {
+		room = min(room, aloneChunks*e.opt.Chunk)
 	}
 	for _, s := range prompts {
 		wait, err := e.catchUp(s)
@@ -138,6 +144,9 @@ func (p *pass) add(s *slot, n int) {
 // mostDrafts is up to how many rows a pass is filled with drafts.
 const mostDrafts = 16
 
+// fewRows is up to how many rows a pass is cheap to widen.
+const fewRows = 4
+
 // addDrafts lets answers guess on, as long as the pass is small.
 func (e *Engine) addDrafts(p *pass, answers []*slot) {
 	if e.opt.NoLookup || len(answers) == 0 {
@@ -152,7 +161,7 @@ func (e *Engine) addDrafts(p *pass, answers []*slot) {
 			continue
 		}
 		room := min(mostDrafts-len(p.batch), e.cells.left()-len(p.batch)-slack)
-		s.draft(room)
+		s.draft(room, len(p.batch) <= fewRows)
 		for j, id := range s.drafts {
 			pos := len(s.tokens) + j
 			batch = append(batch, Token{ID: id, Pos: int32(pos), Seqs: []int32{s.seq}, Logits: true})
@@ -284,7 +293,7 @@ func (e *Engine) release(s *slot) error {
 	if err := e.cells.trim(s.seq, s.n); err != nil {
 		return err
 	}
-	if err := e.tree.insert(s.tokens[:s.n], s.seq); err != nil {
+	if err := e.tree.insert(s.tokens[:s.n], s.seq, s.Prefix); err != nil {
 		return err
 	}
 	if s.Prefix > 0 && s.n >= s.Prefix && s.failed == nil && (s.pinning || s.req.Pin) {
@@ -292,7 +301,7 @@ func (e *Engine) release(s *slot) error {
 			s.failed = err
 		}
 	}
-	return e.tree.shrink(e.opt.PrefixCells)
+	return e.tree.shrink(e.opt.PrefixCells, e.opt.TailCells)
 }
 
 // alone reports whether a slot keeps its cells to itself.

@@ -129,5 +129,5 @@ func (e *Engine) plant(tokens []int32, state []byte) error {
 	if err != nil {
 		return errors.Join(err, e.cells.close(seq))
 	}
-	return e.tree.insert(tokens, seq)
+	return e.tree.insert(tokens, seq, len(tokens))
 }

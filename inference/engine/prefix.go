@@ -9,7 +9,7 @@ import (
 // tree remembers what ended asks left in the cache: a radix tree over token
 // ids. Every leaf owns one sequence that holds all cells from the root to it,
 // so any path in the tree can be shared by a new ask. Nodes are dropped leaf
-// by leaf, longest unused first; pinned ones stay.
+// by leaf, tails first, longest unused first; pinned ones stay.
 type tree struct {
 	cells *ledger
 	root  node
@@ -25,6 +25,7 @@ type node struct {
 	seq    int32 // of a leaf
 	used   uint64
 	pinned bool
+	tail   bool // an ask's own: its last message and its answer
 }
 
 func newTree(cells *ledger) *tree {
@@ -89,8 +90,24 @@ func (n *node) leaf() *node {
 }
 
 // insert hands the sequence seq, which holds exactly tokens, over to the tree.
-// What the tree holds already is not kept twice.
-func (t *tree) insert(tokens []int32, seq int32) error {
+// What the tree holds already is not kept twice. The first prefix tokens are
+// likely to be asked for again; the rest is a tail.
+func (t *tree) insert(tokens []int32, seq int32, prefix int) error {
+	if err := t.hang(tokens, seq); err != nil {
+		return err
+	}
+	if prefix = min(prefix, len(tokens)); prefix == 0 {
+		return nil
+	}
+	at, _ := t.walk(tokens[:prefix])
+	for at = t.split(at, prefix); at != nil; at = at.parent {
+		at.tail = false
+	}
+	return nil
+}
+
+// hang adds the tokens that the tree does not hold as a tail.
+func (t *tree) hang(tokens []int32, seq int32) error {
 	at, n := t.walk(tokens)
 	if n == len(tokens) {
 		t.touch(at)
@@ -103,7 +120,7 @@ func (t *tree) insert(tokens []int32, seq int32) error {
 		}
 	}
 	at = t.split(at, n)
-	leaf := &node{parent: at, edge: slices.Clone(tokens[n:]), depth: len(tokens), next: map[int32]*node{}, seq: seq}
+	leaf := &node{parent: at, edge: slices.Clone(tokens[n:]), depth: len(tokens), next: map[int32]*node{}, seq: seq, tail: true}
 	if at != &t.root && len(at.next) == 0 { // what was a leaf now lies on the new one's way
 		if err := t.cells.close(at.seq); err != nil {
 			return err
@@ -121,7 +138,7 @@ func (t *tree) split(at *node, n int) *node {
 		return at
 	}
 	cut := len(at.edge) - (at.depth - n)
-	upper := &node{parent: at.parent, edge: at.edge[:cut:cut], depth: n, next: map[int32]*node{at.edge[cut]: at}, used: at.used}
+	upper := &node{parent: at.parent, edge: at.edge[:cut:cut], depth: n, next: map[int32]*node{at.edge[cut]: at}, used: at.used, tail: at.tail}
 	at.parent.next[at.edge[0]] = upper
 	at.parent, at.edge = upper, at.edge[cut:]
 	return upper
@@ -200,8 +217,9 @@ func (t *tree) pinnedSize() int {
 	return size
 }
 
-// evict drops the leaf that was not used for longest. It reports whether there
-// was one to drop; cells that a running ask shares stay with that ask.
+// evict drops the leaf that was not used for longest, of the tails if there are
+// any. It reports whether there was one to drop; cells that a running ask
+// shares stay with that ask.
 func (t *tree) evict() (bool, error) {
 	var leaves []*node
 	t.each(&t.root, nil, func(n *node, _ []int32) {
@@ -212,7 +230,15 @@ func (t *tree) evict() (bool, error) {
 	if len(leaves) == 0 {
 		return false, nil
 	}
-	old := slices.MinFunc(leaves, func(a, b *node) int { return cmp.Compare(a.used, b.used) })
+	old := slices.MinFunc(leaves, func(a, b *node) int {
+		if a.tail != b.tail {
+			if a.tail {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(a.used, b.used)
+	})
 	up := old.parent
 	delete(up.next, old.edge[0])
 	t.size -= len(old.edge)
@@ -223,15 +249,27 @@ func (t *tree) evict() (bool, error) {
 	return true, t.cells.trim(up.seq, up.depth)
 }
 
-// shrink drops leaves until no more than budget tokens are left, pinned ones aside.
-func (t *tree) shrink(budget int) error {
+// shrink drops leaves until no more than budget tokens are left, pinned ones
+// aside, and no more than tails of them in tails.
+func (t *tree) shrink(budget, tails int) error {
 	budget += t.pinnedSize()
-	for t.size > budget {
+	for t.size > budget || t.tailSize() > tails {
 		if ok, err := t.evict(); !ok || err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// tailSize is how many tokens lie in tails.
+func (t *tree) tailSize() int {
+	size := 0
+	t.each(&t.root, nil, func(n *node, _ []int32) {
+		if n.tail {
+			size += len(n.edge)
+		}
+	})
+	return size
 }
 
 // forget empties the tree without touching the cache, which was cleared.

@@ -48,7 +48,7 @@ func TestTree(t *testing.T) {
 			for len(cells.seqs[seq]) < len(row) {
 				cells.place(seq)
 			}
-			if err := tr.insert(row, seq); err != nil {
+			if err := tr.insert(row, seq, rng.IntN(len(row)+1)); err != nil {
 				t.Fatal(err)
 			}
 			if n, _ := tr.find(row); n != len(row) {
@@ -118,7 +118,7 @@ func TestEvictOldestFirst(t *testing.T) {
 		for range row {
 			cells.place(seq)
 		}
-		if err := tr.insert(row, seq); err != nil {
+		if err := tr.insert(row, seq, 3); err != nil {
 			t.Fatal(err)
 		}
 	}
