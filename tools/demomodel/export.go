@@ -37,7 +37,8 @@ type weights struct {
 	}
 }
 
-// export writes the weights of a training run as GGUF, matrices in Q8_0.
+// export writes the weights of a training run as GGUF, matrices in F16: the file is small
+// enough, and nothing is lost to rounding.
 func export(data, trained, to string) error {
 	tok, err := loadTokenizer(filepath.Join(data, "tokenizer.json"))
 	if err != nil {
@@ -100,7 +101,7 @@ func layoutOf(w weights, tok *bpe.Tokenizer) *gguf.Layout {
 	l.Set("general.name", "Lineside Demo")
 	l.Set("general.description", description)
 	l.Set("general.license", "apache-2.0")
-	l.Set("general.file_type", uint32(7)) // mostly Q8_0
+	l.Set("general.file_type", uint32(1)) // mostly F16
 	l.Set("general.quantization_version", uint32(2))
 	l.Set("llama.block_count", uint32(s.Layers))
 	l.Set("llama.context_length", uint32(2048))
@@ -119,7 +120,7 @@ func layoutOf(w weights, tok *bpe.Tokenizer) *gguf.Layout {
 		if len(t.Shape) == 1 || strings.HasSuffix(t.Name, "norm.weight") {
 			l.Add(t.Name, gguf.F32, t.Shape...)
 		} else {
-			l.Add(t.Name, gguf.Q8_0, t.Shape[1], t.Shape[0]) // rows first in GGUF
+			l.Add(t.Name, gguf.F16, t.Shape[1], t.Shape[0]) // rows first in GGUF
 		}
 	}
 	return l

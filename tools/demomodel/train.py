@@ -26,9 +26,11 @@ def options():
     a.add_argument("--dim", type=int, default=192); a.add_argument("--layers", type=int, default=5)
     a.add_argument("--heads", type=int, default=6); a.add_argument("--kv", type=int, default=2)
     a.add_argument("--ffn", type=int, default=512)
-    a.add_argument("--lr", type=float, default=0.02, help="of the matrices (Muon)")
-    a.add_argument("--lr-rest", type=float, default=0.003, help="of embedding and norms (AdamW)")
-    a.add_argument("--seed", type=int, default=1); a.add_argument("--threads", type=int, default=2)
+    a.add_argument("--lr", type=float, default=0.02, help="of the matrices (Muon) until --drop")
+    a.add_argument("--lr-then", type=float, default=0.006, help="and after it")
+    a.add_argument("--lr-rest", type=float, default=0.003, help="of embedding and norms (AdamW); half of it after --drop")
+    a.add_argument("--drop", type=int, default=1000, help="step after which the rates are lower")
+    a.add_argument("--seed", type=int, default=1); a.add_argument("--threads", type=int, default=1)
     a.add_argument("--eval-every", type=int, default=500)
     a.add_argument("--resume", action="store_true")
     return a.parse_args()
@@ -172,16 +174,18 @@ class Optimizer:
 
     @torch.no_grad()
     def step(self, n, scale):
+        o = self.o
+        lr, rest = (o.lr, o.lr_rest) if n <= o.drop else (o.lr_then, o.lr_rest / 2)
         for k, p in self.w.items():
             g, m = p.grad, self.m[k]
             if self.is_matrix(k):
                 m.mul_(0.95).add_(g)
                 u = orthogonal(g + 0.95 * m) * max(1, p.shape[0] / p.shape[1]) ** 0.5
-                p.mul_(1 - 0.02 * self.o.lr * scale).sub_(u, alpha=self.o.lr * scale)
+                p.mul_(1 - 0.02 * lr * scale).sub_(u, alpha=lr * scale)
             else:
                 v = self.v[k]
                 m.mul_(0.9).add_(g, alpha=0.1); v.mul_(0.99).addcmul_(g, g, value=0.01)
-                p.sub_(self.o.lr_rest * scale * (m / (1 - 0.9 ** n)) / ((v / (1 - 0.99 ** n)).sqrt() + 1e-10))
+                p.sub_(rest * scale * (m / (1 - 0.9 ** n)) / ((v / (1 - 0.99 ** n)).sqrt() + 1e-10))
             p.grad = None
 
 

@@ -65,6 +65,7 @@ func TriageUser(code, temperature, vibration, load string) string {
 type Writer struct {
 	r    *rand.Rand
 	held bool
+	n    int // asks that Next has drawn
 	sp   []plant.SetPoint
 }
 
@@ -74,21 +75,29 @@ func NewWriter(seed uint64, held bool) *Writer {
 	if held {
 		stream = 2
 	}
-	return &Writer{rand.New(rand.NewPCG(seed, stream)), held, plant.SetPoints()}
+	return &Writer{r: rand.New(rand.NewPCG(seed, stream)), held: held, sp: plant.SetPoints()}
 }
+
+// factsFirst is how many asks have mostly facts of the plant in them. The rest
+// has more of what takes a model longer: telling unknown codes, rating, copying.
+const factsFirst = 60_000
 
 // Next draws an ask of any kind in the proportions of training.
 func (w *Writer) Next() Ask {
+	bounds := [5]int{38, 51, 71, 92, 97}
+	if w.n++; w.n > factsFirst {
+		bounds = [5]int{22, 42, 64, 94, 97}
+	}
 	switch p := w.r.IntN(100); {
-	case p < 38:
+	case p < bounds[0]:
 		return w.Alarm(w.r.IntN(5) < 2)
-	case p < 51:
+	case p < bounds[1]:
 		return w.Unknown(w.r.IntN(3) == 0)
-	case p < 71:
+	case p < bounds[2]:
 		return w.Triage()
-	case p < 92:
+	case p < bounds[3]:
 		return w.Extract()
-	case p < 97:
+	case p < bounds[4]:
 		return w.SetPoint()
 	default:
 		return w.Chat()
