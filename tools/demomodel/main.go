@@ -11,7 +11,10 @@ import (
 
 const usage = `usage: demomodel data -o DIR [-n ASKS] [-seed N]       write corpus and tokenizer
        demomodel export -data DIR -trained DIR -o FILE   write the GGUF file
-       demomodel eval -model FILE [-every N]             judge it on held-out asks
+       demomodel eval -model FILE [-engine PROGRAM] [-every N]
+                                                         judge it on held-out asks: through the engine as
+                                                         built, or with the forward pass in plain Go
+       demomodel golden -model FILE -o FILE              write the fixed asks that tests expect to the letter
 `
 
 func main() {
@@ -30,9 +33,10 @@ func run(args []string) error {
 	to := flags.String("o", "", "folder or file to write")
 	data := flags.String("data", "", "folder that the data command wrote")
 	trained := flags.String("trained", "", "folder that train.py wrote")
-	n := flags.Int("n", 600_000, "training asks")
+	n := flags.Int("n", 400_000, "training asks")
 	seed := flags.Uint64("seed", 1, "of the corpus")
 	model := flags.String("model", "", "GGUF file")
+	program := flags.String("engine", "", "lineside-engine; empty: the plain forward pass, without a grammar")
 	every := flags.Int("every", 1, "ask only every so many of the held-out asks")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
@@ -43,11 +47,27 @@ func run(args []string) error {
 	case "export":
 		return export(*data, *trained, *to)
 	case "eval":
+		answer, stop, err := judged(*program, *model)
+		if err != nil {
+			return err
+		}
+		defer stop()
+		return evaluate(answer, *seed, *every, os.Stdout)
+	case "golden":
 		answer, err := witness(*model)
 		if err != nil {
 			return err
 		}
-		return evaluate(answer, *seed, *every, os.Stdout)
+		return golden(answer, *to)
 	}
 	return fmt.Errorf("no command %q", args[0])
+}
+
+// judged is the engine where a program is named, else the witness.
+func judged(program, model string) (answerer, func(), error) {
+	if program != "" {
+		return throughEngine(program, model)
+	}
+	answer, err := witness(model)
+	return answer, func() {}, err
 }

@@ -4,12 +4,11 @@
   train.py DATA OUT [--steps N] [--dim 192 --layers 5 ...] [--resume]
 
 A Llama in plain PyTorch (1.13 is enough), no GPU needed. The learning rate
-rises, stays and then falls to nothing over the last part; a file OUT/decay
-makes the fall begin at once. OUT/state.pt is the checkpoint, OUT/log.tsv the
-curve, and at the end OUT/weights.json + weights.f32 are what `demomodel export`
-reads: tensors under their GGUF names.
+rises, stays and then falls to nothing over the last part. OUT/state.pt is the
+checkpoint that --resume goes on from, OUT/log.tsv the curve, and OUT/weights.json
+with weights.f32 are what `demomodel export` reads: tensors under their GGUF names.
 """
-import argparse, json, math, os, time
+import argparse, json, math, multiprocessing, os, time
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -20,8 +19,8 @@ MUON = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_
 def options():
     a = argparse.ArgumentParser()
     a.add_argument("data"); a.add_argument("out")
-    a.add_argument("--steps", type=int, default=6000)
-    a.add_argument("--decay", type=int, default=1500, help="steps of the final fall")
+    a.add_argument("--steps", type=int, default=3750)
+    a.add_argument("--decay", type=int, default=2000, help="steps of the final fall")
     a.add_argument("--batch", type=int, default=48, help="asks a step")
     a.add_argument("--dim", type=int, default=192); a.add_argument("--layers", type=int, default=5)
     a.add_argument("--heads", type=int, default=6); a.add_argument("--kv", type=int, default=2)
@@ -30,8 +29,8 @@ def options():
     a.add_argument("--lr-then", type=float, default=0.006, help="and after it")
     a.add_argument("--lr-rest", type=float, default=0.003, help="of embedding and norms (AdamW); half of it after --drop")
     a.add_argument("--drop", type=int, default=1000, help="step after which the rates are lower")
-    a.add_argument("--seed", type=int, default=1); a.add_argument("--threads", type=int, default=1)
-    a.add_argument("--eval-every", type=int, default=500)
+    a.add_argument("--seed", type=int, default=1); a.add_argument("--workers", type=int, default=1, help="processes that share each step's asks")
+    a.add_argument("--eval-every", type=int, default=250)
     a.add_argument("--resume", action="store_true")
     return a.parse_args()
 
@@ -226,47 +225,75 @@ def dump(o, w, out, vocab):
         json.dump({"shape": shape, "tensors": meta}, f)
 
 
+class Shared:
+    """Adds up the gradients of all workers, in the same order everywhere."""
+
+    def __init__(self, o, w):
+        size = sum(v.numel() for v in w.values())
+        self.grads = [torch.zeros(size).share_memory_() for _ in range(o.workers)]
+        self.barrier = multiprocessing.Barrier(o.workers)
+
+    def sum(self, rank, w):
+        if len(self.grads) == 1:
+            return
+        self.grads[rank].copy_(torch.cat([v.grad.flatten() for v in w.values()]))
+        self.barrier.wait()
+        total, at = sum(self.grads[1:], self.grads[0].clone()), 0
+        self.barrier.wait()  # nobody writes again before all have read
+        for v in w.values():
+            v.grad = total[at:at + v.numel()].view_as(v); at += v.numel()
+
+
+def work(rank, o, shared, w, opt, start, tokens, index, held):
+    """Trains from step start on; the worker of rank 0 also judges and saves."""
+    torch.set_num_threads(1)
+    vocab, rope = w["token_embd"].shape[0], rope_table(o, 512)
+    fall, last = o.steps - o.decay, o.steps
+    log, t0, loss_sum, seen = open(os.path.join(o.out, "log.tsv"), "a"), time.time(), 0.0, 0
+    recent = math.nan
+    for n, (x, y, m) in enumerate(batches(o, tokens, index, start), start + 1):
+        scale = min(1, n / 100, max(0.0, (last - n + 1) / (last - fall)))
+        seen += x.numel(); wanted = m.sum()
+        x, y, m = x[rank::o.workers], y[rank::o.workers], m[rank::o.workers]
+        loss = F.cross_entropy(forward(o, w, x, m, rope), y[m], reduction="sum") / wanted
+        loss.backward(); shared.sum(rank, w); opt.step(n, scale)
+        loss_sum += loss.item() * o.workers
+        if rank == 0 and n % 50 == 0:
+            print(f"step {n} loss {loss_sum / 50:.4f} {seen / (time.time() - t0):.0f} tokens/s", flush=True)
+            recent, loss_sum = loss_sum / 50, 0.0
+        if rank == 0 and (n % o.eval_every == 0 or n == last):
+            score = judge(o, w, held if n == last else held[::5], rope)
+            print(f"step {n} held-out " + "  ".join(f"{k} {100 * v:.1f}" for k, v in score.items()), flush=True)
+            log.write(json.dumps({"step": n, "loss": recent, "minutes": (time.time() - t0) / 60, **score}) + "\n"); log.flush()
+            torch.save({"step": n, "w": {k: v.data for k, v in w.items()}, "m": opt.m, "v": opt.v}, os.path.join(o.out, "state.pt"))
+            dump(o, w, o.out, vocab)
+        if n == last:
+            break
+
+
 def main():
     o = options()
-    torch.manual_seed(o.seed); torch.set_num_threads(o.threads)
+    torch.set_num_threads(1)
     os.makedirs(o.out, exist_ok=True)
     tokens = np.fromfile(os.path.join(o.data, "tokens.u16"), "<u2").astype(np.int64)
     index = np.fromfile(os.path.join(o.data, "index.u32"), "<u4").astype(np.int64).reshape(-1, 2)
     held = json.load(open(os.path.join(o.data, "heldout.json")))
-    vocab = 32 * ((int(tokens.max()) + 32) // 32)
-    vocab = max(vocab, max(max(a["prompt"] + a["tokens"]) for a in held) + 1, 2048)
-    w, rope = init(o, vocab), rope_table(o, 512)
-    opt, start, fall = Optimizer(o, w), 0, o.steps - o.decay
-    state = os.path.join(o.out, "state.pt")
+    w = init(o, 32 * (int(tokens.max()) // 32 + 1))
+    opt, start = Optimizer(o, w), 0
     if o.resume:
-        s = torch.load(state); start = s["step"]
+        s = torch.load(os.path.join(o.out, "state.pt")); start = s["step"]
         for k in w:
             w[k].data.copy_(s["w"][k]); opt.m[k].copy_(s["m"][k])
             if k in opt.v: opt.v[k].copy_(s["v"][k])
         print(f"resumed at step {start}")
     print(f"{sum(v.numel() for v in w.values()) / 1e6:.2f} M parameters, {len(index) - 1} asks", flush=True)
-    log, t0, loss_sum, seen = open(os.path.join(o.out, "log.tsv"), "a"), time.time(), 0.0, 0
-    last = max(o.steps, fall + o.decay)
-    for n, (x, y, m) in enumerate(batches(o, tokens, index, start), start + 1):
-        if os.path.exists(os.path.join(o.out, "decay")) and n <= fall:
-            os.remove(os.path.join(o.out, "decay"))
-            fall, last = n, n + o.decay
-            print(f"the fall begins at step {fall} and ends at {last}", flush=True)
-        scale = min(1, n / 100, max(0.0, (last - n + 1) / (last - fall)))
-        loss = F.cross_entropy(forward(o, w, x, m, rope), y[m])
-        loss.backward(); opt.step(n, scale)
-        loss_sum += loss.item(); seen += x.numel()
-        if n % 50 == 0:
-            print(f"step {n} loss {loss_sum / 50:.4f} {seen / (time.time() - t0):.0f} tokens/s", flush=True)
-            loss_sum_last, loss_sum = loss_sum / 50, 0.0
-        if n % o.eval_every == 0 or n == last:
-            score = judge(o, w, held, rope)
-            print(f"step {n} held-out " + "  ".join(f"{k} {100 * v:.1f}" for k, v in score.items()), flush=True)
-            log.write(json.dumps({"step": n, "loss": loss_sum_last, "minutes": (time.time() - t0) / 60, **score}) + "\n"); log.flush()
-            torch.save({"step": n, "w": {k: v.data for k, v in w.items()}, "m": opt.m, "v": opt.v}, state)
-            dump(o, w, o.out, vocab)
-        if n == last:
-            break
+    args = (o, Shared(o, w), w, opt, start, tokens, index, held)
+    others = [multiprocessing.Process(target=work, args=(rank, *args), daemon=True) for rank in range(1, o.workers)]
+    for p in others:
+        p.start()
+    work(0, *args)
+    for p in others:
+        p.join()
 
 
 if __name__ == "__main__":
