@@ -109,26 +109,19 @@ func (c *conn3) Subscribe(ctx context.Context, subs []Subscription) error {
 	for _, s := range subs {
 		filters[s.Filter] = s.QoS
 	}
-	t := c.client.SubscribeMultiple(filters, nil)
-	if err := c.wait(ctx, t); err != nil && !refused(t) {
+	t := c.client.SubscribeMultiple(filters, nil).(*paho3.SubscribeToken)
+	err := c.wait(ctx, t)
+	select {
+	case <-t.Done(): // else the library may still be writing the result
+	default:
 		return err
 	}
-	for filter, qos := range t.(*paho3.SubscribeToken).Result() {
+	for filter, qos := range t.Result() {
 		if qos >= 0x80 {
 			return &RefusedError{What: "subscribe to " + filter, Reason: qos, Text: textACLRead}
 		}
 	}
-	return nil
-}
-
-// refused tells a refusal in a subscribe's result from a lost connection.
-func refused(t paho3.Token) bool {
-	for _, qos := range t.(*paho3.SubscribeToken).Result() {
-		if qos >= 0x80 {
-			return true
-		}
-	}
-	return false
+	return err
 }
 
 func (c *conn3) Unsubscribe(ctx context.Context, filters []string) error {
