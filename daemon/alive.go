@@ -34,13 +34,17 @@ func touch(path string) error {
 	return err
 }
 
-// awaySince is since when the board was away, going by the file. Without it, or
-// with one from the future, the board may have been away for long; a board that
-// never ran has no session at the broker and thus nothing that waited there.
-func awaySince(path string, now time.Time) time.Time {
+// awaySince is since when the board was away, going by the file. Where it is
+// gone, as after a power cut, or from the future, the board may have been away
+// for long. A board that never ran has no session at the broker and thus nothing
+// that waited there: the zero time.
+func awaySince(path string, ranBefore bool, now time.Time) time.Time {
 	info, err := os.Stat(path)
-	if err != nil || info.ModTime().After(now.Add(aliveEvery)) {
-		return now.Add(-longAway)
+	switch {
+	case err == nil && !info.ModTime().After(now.Add(aliveEvery)):
+		return info.ModTime()
+	case err != nil && !ranBefore:
+		return time.Time{}
 	}
-	return info.ModTime()
+	return now.Add(-longAway)
 }

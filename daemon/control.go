@@ -234,9 +234,12 @@ type engineWatch struct {
 // engineIs takes in one report; true means that the engine can answer.
 func (d *Daemon) engineIs(ctx context.Context, h *inference.Health, err error, w *engineWatch) bool {
 	why, retry := engineWhy(h, err)
+	fell := w.once
 	if err != nil && d.Child != nil {
 		if down, restart := d.Child.Down(); down != "" {
-			why, retry = down, restart
+			why, retry, fell = down, restart, true
+		} else if !w.once {
+			why = "the engine is starting"
 		}
 	}
 	ready := why == ""
@@ -247,9 +250,9 @@ func (d *Daemon) engineIs(ctx context.Context, h *inference.Health, err error, w
 	back := ready && !d.board.Ready
 	d.board.Ready, d.board.Why, d.board.ReadyIn = ready, why, retry
 	loading := err == nil && h.State == "loading"
-	d.show(lamp.IsStarting, loading || err != nil && !w.once && d.Child == nil, why)
+	d.show(lamp.IsStarting, loading || err != nil && !fell, why)
 	d.show(lamp.ModelBad, err == nil && h.State == "failed", why)
-	d.show(lamp.EngineDown, err != nil && (w.once || d.Child != nil), why)
+	d.show(lamp.EngineDown, err != nil && fell, why)
 	d.mu.Unlock()
 	if back {
 		nudge(d.wake)

@@ -182,7 +182,9 @@ func New(o Options) (*Daemon, error) {
 	d.board.Climate = governor.Decision{Admit: o.Sensor == nil, Reason: "the board's temperature is not known yet"}
 	d.show(lamp.IsStarting, true, "")
 	if o.AliveFile != "" {
-		d.backlog.Down(awaySince(o.AliveFile, time.Now()))
+		if since := awaySince(o.AliveFile, o.Store != nil && o.Store.Existed(), time.Now()); !since.IsZero() {
+			d.backlog.Down(since)
+		}
 	}
 	return d, nil
 }

@@ -114,13 +114,13 @@ func TestBacklog(t *testing.T) {
 	waited(9000, 8*time.Second) // the backlog comes before the bus says that it is up
 	b.Up(at(9010))
 	waited(9050, 8050*time.Millisecond)
-	waited(9120, 8120*time.Millisecond)
+	waited(9095, 8095*time.Millisecond)
 	waited(9300, 0) // after a pause, what comes is new
 	waited(9301, 0)
 	b.Down(at(10000))
 	b.Up(at(11000))
-	for ms := 11000; ms <= 16000; ms += 50 {
+	for ms := 11000; ms <= 12000; ms += 40 {
 		b.Waited(at(ms))
 	}
-	waited(16050, 0) // a busy plant never pauses
+	waited(12040, 0) // a busy plant never pauses
 }

@@ -12,8 +12,8 @@ type Backlog struct {
 }
 
 const (
-	quiet   = 100 * time.Millisecond // without a message: the backlog has ended
-	longest = 5 * time.Second        // after a connect, what comes is new in any case
+	quiet   = 50 * time.Millisecond // without a message: the backlog has ended
+	longest = time.Second           // after a connect, what comes is new in any case
 )
 
 // Down notes that the connection is gone, or was when the last run ended.

@@ -68,6 +68,8 @@ type Store struct {
 	limit int64 // bytes of the file
 	ops   chan op
 
+	existed bool
+
 	pruned time.Time // only Run's goroutine uses it
 }
 
@@ -83,6 +85,7 @@ func Open(dir string, maxBytes int64) (*Store, error) {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	path := filepath.Join(dir, fileName)
+	_, missing := os.Stat(path)
 	db, err := openFile(path)
 	var broken error
 	if err != nil && !errors.Is(err, berrors.ErrTimeout) && !os.IsPermission(err) {
@@ -96,7 +99,7 @@ func Open(dir string, maxBytes int64) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w: is another linesided running?", path, err)
 	}
-	return &Store{db: db, limit: maxBytes, ops: make(chan op, backlog)}, broken
+	return &Store{db: db, limit: maxBytes, ops: make(chan op, backlog), existed: missing == nil}, broken
 }
 
 // openFile also walks the pages, because bbolt finds damage only when it meets it.
@@ -131,6 +134,9 @@ func openFile(path string) (db *bolt.DB, err error) {
 	}
 	return db, nil
 }
+
+// Existed tells whether an earlier run had left the file.
+func (s *Store) Existed() bool { return s.existed }
 
 // Load reads everything, for the start. Records that cannot be read are left out
 // and counted.

@@ -49,11 +49,11 @@ type Child struct {
 
 // New makes a child that Run starts. Its stderr goes to log line by line.
 func New(c Command, log *slog.Logger) *Child {
-	return &Child{command: c, log: log, why: "it is not started yet"}
+	return &Child{command: c, log: log}
 }
 
 // Down is why the child does not run and how long until it is started again;
-// empty while it runs.
+// empty while it runs, and before it was started.
 func (c *Child) Down() (why string, restart time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

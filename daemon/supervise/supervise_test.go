@@ -55,7 +55,7 @@ func TestReasons(t *testing.T) {
 
 func TestStartsAgain(t *testing.T) {
 	c, until := run(t, "exec sleep 60")
-	until(func() bool { why, _ := c.Down(); return why == "" })
+	until(func() bool { return c.Starts() == 1 })
 	c.Restart("a test")
 	until(func() bool { why, _ := c.Down(); return c.Starts() == 2 && why == "" })
 }
