@@ -311,7 +311,7 @@ func (b *Bus) watchStatus(m Message) {
 	if m.Retained || b.cfg.Will == nil || !strings.Contains(string(m.Payload), StateOffline) {
 		return // retained comes with a connect, and OnUp follows that
 	}
-	if err := decode(m.Payload, &s); err != nil || s.State != StateOffline {
+	if err := Decode(m.Payload, &s); err != nil || s.State != StateOffline {
 		return
 	}
 	b.mu.Lock()

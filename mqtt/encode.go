@@ -19,9 +19,9 @@ func Encode(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// decode reads JSON from another board or a test leniently: unknown fields may
+// Decode reads a payload of a board leniently: unknown fields may
 // come with a newer version.
-func decode(payload []byte, v any) error {
+func Decode(payload []byte, v any) error {
 	if err := json.Unmarshal(payload, v); err != nil {
 		return fmt.Errorf("decode %T: %w", v, err)
 	}

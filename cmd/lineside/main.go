@@ -70,6 +70,7 @@ func rootCommand() *cobra.Command {
 		skillCommand(),
 		auditCommand(),
 		doctorCommand(),
+		conformCommand(),
 		modelCommand(),
 	)
 	return root
