@@ -7,6 +7,7 @@ package fit
 
 import (
 	"fmt"
+	"sort"
 	"strings"
 
 	"lineside/inference/model/catalogue"
@@ -19,7 +20,8 @@ const (
 	DefaultSlots   = 8
 	DefaultUBatch  = 128 // tokens of one pass, as lineside-engine cuts them
 
-	// Daemon is what linesided and the rest of the system are given.
+	// Daemon is what linesided, the engine's tables of its vocabulary and the
+	// rest of the system are given.
 	Daemon = 200_000_000
 	// Share of the memory that may be used, in percent. The rest is the kernel's,
 	// the page cache's and the margin.
@@ -34,6 +36,9 @@ type Request struct {
 	Context int    // tokens that all slots share
 	Slots   int
 	UBatch  int // tokens of one pass
+	// Flash plans for attention that keeps no scores. lineside-engine keeps them,
+	// because it prefills faster on a processor, so its scratch grows with the context.
+	Flash bool
 }
 
 // Plan is how the memory would be used.
@@ -44,7 +49,8 @@ type Plan struct {
 	Budget     uint64 `json:"budget"` // the usable share of RAM
 	Weights    uint64 `json:"weights"`
 	KV         uint64 `json:"kv"`
-	Compute    uint64 `json:"compute"`
+	Compute    uint64 `json:"compute"`    // scratch of one pass, when the context is full
+	Vocabulary uint64 `json:"vocabulary"` // tables of the tokenizer; counted in Daemon
 	Daemon     uint64 `json:"daemon"`
 	Total      uint64 `json:"total"`
 	Context    int    `json:"context"`
@@ -52,8 +58,12 @@ type Plan struct {
 	MaxContext int    `json:"max_context"` // the largest that fits, 0 for none; a multiple of 256
 }
 
-// Engine is the memory of the engine process: weights, cache and scratch.
-func (p Plan) Engine() uint64 { return p.Weights + p.KV + p.Compute }
+// Engine is the memory of the engine process with its context full.
+func (p Plan) Engine() uint64 { return p.Weights + p.KV + p.Compute + p.Vocabulary }
+
+// tokenBytes is what llama.cpp's maps and lists hold for a token and its merges,
+// measured with the vocabularies of Llama 2 and 3.
+const tokenBytes = 440
 
 // Memory plans one request.
 func Memory(r Request) Plan {
@@ -67,22 +77,37 @@ func Memory(r Request) Plan {
 		r.UBatch = DefaultUBatch
 	}
 	p := Plan{RAM: r.RAM, Budget: r.RAM / 100 * Share, Weights: r.File, Daemon: Daemon, Context: r.Context, Slots: r.Slots,
-		KV: uint64(r.Context) * r.Shape.KVBytesPerToken(), Compute: r.Shape.ComputeBytes(r.UBatch)}
-	p.Total = p.Engine() + p.Daemon
-	p.MaxContext = maxContext(r.Shape, p)
+		KV: uint64(r.Context) * r.Shape.KVBytesPerToken(), Compute: scratch(r), Vocabulary: tokenBytes * uint64(r.Shape.Vocab)}
+	p.Total = p.Weights + p.KV + p.Compute + p.Daemon
+	p.MaxContext = maxContext(r, p.Budget)
 	p.Fits = p.Total <= p.Budget && r.Context <= r.Shape.Context
 	p.Why = p.explain(r)
 	return p
 }
 
-// maxContext is the largest context in whole cells of the cache that fits memory and training.
-func maxContext(s shape.Shape, p Plan) int {
-	fixed := p.Weights + p.Compute + p.Daemon
-	if fixed >= p.Budget || s.KVBytesPerToken() == 0 {
-		return 0
+// scratch is the memory of one pass. llama.cpp lays the logits over what attention
+// needs before them, so the larger counts; the product of scores and values
+// takes a copy of the scores in 16-bit floats besides.
+func scratch(r Request) uint64 {
+	logits := r.Shape.ComputeBytes(r.UBatch)
+	if r.Flash {
+		return logits
 	}
-	n := min(uint64(s.Context), (p.Budget-fixed)/s.KVBytesPerToken())
-	return int(n / 256 * 256)
+	n := func(i int) uint64 { return uint64(i) }
+	s := r.Shape
+	scores := n(r.Context) * n(s.Heads)
+	attention := 4 * n(r.UBatch) * (scores + n(r.Context) + 2*n(s.Hidden) + 2*n(s.Heads+s.KVHeads)*n(s.HeadDim))
+	return max(logits, attention) + 2*n(r.UBatch)*scores
+}
+
+// maxContext is the largest context in whole cells of the cache that fits memory and training.
+func maxContext(r Request, budget uint64) int {
+	const cells = 256
+	lowest := sort.Search(r.Shape.Context/cells, func(i int) bool { // the first that does not fit
+		r.Context = (i + 1) * cells
+		return r.File+uint64(r.Context)*r.Shape.KVBytesPerToken()+scratch(r)+Daemon > budget
+	})
+	return lowest * cells
 }
 
 func (p Plan) explain(r Request) string {
@@ -122,14 +147,15 @@ func Options(r Request, header uint64) []Option {
 var boards = []uint64{2, 4, 8, 16, 32, 64}
 
 // SmallestBoard is the least memory in GiB that runs a model of the catalogue, 0 for none.
-// It assumes 8,192 tokens or the model's own smaller context, and passes of 512.
+// It assumes 8,192 tokens or the model's own smaller context, passes of 512, and
+// attention without scores, as published tables do.
 func SmallestBoard(m catalogue.Model, q shape.Mixture) int {
 	if m.Arch() == "" {
 		return 0
 	}
 	for _, gib := range boards {
 		r := Request{Shape: m.Shape, File: m.Shape.TensorBytes(q) + m.Header, RAM: gib << 30,
-			Context: min(8192, m.Context()), UBatch: 512}
+			Context: min(8192, m.Context()), UBatch: 512, Flash: true}
 		if Memory(r).Fits {
 			return int(gib)
 		}

@@ -29,8 +29,8 @@ func TestRuntimeTotals(t *testing.T) {
 	} {
 		for context, want := range rows {
 			for i, ubatch := range []int{512, 128} {
-				p := fit.Memory(fit.Request{Shape: find(t, id).Shape, File: files[id], RAM: 64 << 30, Context: context, UBatch: ubatch})
-				if got := float64(p.Engine()) / 1e9; math.Abs(got-want[i]) > 0.006 {
+				p := fit.Memory(fit.Request{Shape: find(t, id).Shape, File: files[id], RAM: 64 << 30, Context: context, UBatch: ubatch, Flash: true})
+				if got := float64(p.Weights+p.KV+p.Compute) / 1e9; math.Abs(got-want[i]) > 0.006 {
 					t.Errorf("%s at %d, passes of %d: %.3f GB, want %.2f", id, context, ubatch, got, want[i])
 				}
 			}
@@ -60,7 +60,7 @@ func TestSmallestBoards(t *testing.T) {
 
 func TestPlan(t *testing.T) {
 	m := find(t, "llama-3.2-3b")
-	base := fit.Request{Shape: m.Shape, File: 2019377696, RAM: 4 << 30, Context: 8192, UBatch: 512}
+	base := fit.Request{Shape: m.Shape, File: 2019377696, RAM: 4 << 30, Context: 8192, UBatch: 512, Flash: true}
 	tests := []struct {
 		name   string
 		change func(*fit.Request)
@@ -70,6 +70,8 @@ func TestPlan(t *testing.T) {
 		{"just fits", func(*fit.Request) {}, true, 8192}, // by 8 MB, says the reference
 		{"one cell row more", func(r *fit.Request) { r.Context += 256 }, false, 8192},
 		{"smaller passes leave room", func(r *fit.Request) { r.UBatch = 128 }, true, 9984},
+		{"scores kept", func(r *fit.Request) { r.Flash = false }, false, 6144},
+		{"scores kept, smaller passes", func(r *fit.Request) { r.Flash, r.UBatch = false, 128 }, true, 8960},
 		{"2 GiB", func(r *fit.Request) { r.RAM = 2 << 30 }, false, 0},
 		{"beyond its training", func(r *fit.Request) { r.RAM, r.Context = 256<<30, 131072+256 }, false, 131072},
 	}
@@ -85,6 +87,28 @@ func TestPlan(t *testing.T) {
 			if !fit.Memory(r).Fits {
 				t.Errorf("%s: the largest context %d does not fit", tt.name, p.MaxContext)
 			}
+		}
+	}
+}
+
+// TestScratch holds the scratch to what llama.cpp says it allocates, in MiB, less the copy
+// of the scores that it allocates elsewhere.
+func TestScratch(t *testing.T) {
+	tests := []struct {
+		id              string
+		context, ubatch int
+		want            float64
+	}{
+		{"llama-3.2-1b", 1024, 128, 63.62}, {"llama-3.2-1b", 4096, 128, 70.50}, {"llama-3.2-1b", 8192, 512, 546.01}, {"llama-3.2-1b", 32768, 128, 532.50},
+		{"llama-3.2-3b", 4096, 128, 64.12}, {"llama-3.2-3b", 8192, 128, 107.00}, {"llama-3.2-3b", 32768, 512, 1628.01},
+		{"llama-3.1-8b", 1024, 512, 258.50}, {"llama-3.1-8b", 8192, 128, 141.00}, {"llama-3.1-8b", 16384, 128, 273.00},
+	}
+	for _, tt := range tests {
+		s := find(t, tt.id).Shape
+		p := fit.Memory(fit.Request{Shape: s, File: 1, RAM: 1 << 40, Context: tt.context, UBatch: tt.ubatch})
+		copied := uint64(2 * tt.ubatch * tt.context * s.Heads)
+		if got := float64(p.Compute-copied) / (1 << 20); math.Abs(got/tt.want-1) > 0.001 {
+			t.Errorf("%s at %d, passes of %d: %.2f MiB, llama.cpp takes %.2f", tt.id, tt.context, tt.ubatch, got, tt.want)
 		}
 	}
 }

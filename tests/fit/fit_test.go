@@ -1,0 +1,152 @@
+// Package fit_test holds the memory plan to what the engine really takes.
+package fit_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"lineside/inference/engine"
+	"lineside/inference/llama"
+	"lineside/inference/model/fit"
+	"lineside/inference/model/gguf"
+	"lineside/inference/model/shape"
+	"lineside/inference/model/synth"
+)
+
+const (
+	childModel = "LINESIDE_FIT_MODEL" // set in the child process that loads the model
+	childCells = "LINESIDE_FIT_CELLS"
+	everything = "LINESIDE_FIT_ALL" // set by people: every shape that this machine can load
+)
+
+func TestMain(m *testing.M) {
+	if path := os.Getenv(childModel); path != "" {
+		if err := load(path); err != nil {
+			fmt.Println("error:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// load opens the model, fills its context, and prints how much more is resident than before.
+func load(path string) error {
+	var cells int
+	if _, err := fmt.Sscan(os.Getenv(childCells), &cells); err != nil {
+		return err
+	}
+	before, err := resident("VmRSS")
+	if err != nil {
+		return err
+	}
+	r, err := llama.Open(context.Background(), path, llama.Options{Cells: cells, Chunk: fit.DefaultUBatch, Sequences: fit.DefaultSlots})
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	for at := int32(0); at < int32(cells); at += fit.DefaultUBatch {
+		var batch []engine.Token
+		for i := range int32(fit.DefaultUBatch) {
+			batch = append(batch, engine.Token{ID: 100 + i, Pos: at + i, Seqs: []int32{0}, Logits: i == fit.DefaultUBatch-1})
+		}
+		if err := r.Decode(batch); err != nil {
+			return err
+		}
+	}
+	after, err := resident("VmRSS")
+	if err != nil {
+		return err
+	}
+	peak, err := resident("VmHWM")
+	fmt.Println("resident:", after-before, peak-before)
+	return err
+}
+
+// resident is a line of this process's status in bytes.
+func resident(key string) (int64, error) {
+	b, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(b)) {
+		var kb int64
+		if n, _ := fmt.Sscanf(line, key+": %d kB", &kb); n == 1 {
+			return kb << 10, nil
+		}
+	}
+	return 0, errors.New("no " + key)
+}
+
+func TestPlanAgreesWithTheEngine(t *testing.T) {
+	if testing.Short() {
+		t.Skip("loads a model of 770 MB")
+	}
+	if _, err := llama.LoadVocabulary("none"); errors.Is(err, llama.ErrNoCgo) {
+		t.Skip(err)
+	}
+	tests := []struct {
+		shape string
+		m     shape.Mixture
+		cells int
+		extra bool
+		thin  bool // of two layers, so that its context is filled quickly
+	}{
+		{"llama-3.2-1b", shape.Q4_0, 1024, false, true},
+		{"llama-3.2-1b", shape.Q4_0, 4096, true, true},
+		{"llama-3.2-1b", shape.Q4_0, 2048, true, false},
+		{"llama-3.2-1b", shape.Q4_K_M, 2048, true, false},
+		{"llama-3.2-1b", shape.Q5_K_M, 2048, true, false},
+		{"llama-3.2-1b", shape.Q8_0, 2048, true, false},
+		{"llama-3.2-1b", shape.F16, 2048, true, false},
+		{"llama-3.2-3b", shape.Q4_0, 2048, true, false},
+		{"llama-3.2-3b", shape.Q4_K_M, 2048, true, false},
+		{"llama-3.1-8b", shape.Q4_0, 1024, true, false},
+	}
+	for _, tt := range tests {
+		name := fmt.Sprintf("%s %s %d", tt.shape, tt.m, tt.cells)
+		if tt.extra && os.Getenv(everything) == "" {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			model, err := synth.New(tt.shape, tt.m, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tt.thin {
+				model.Shape.Layers = 2
+			}
+			path := filepath.Join(t.TempDir(), "model.gguf")
+			if err := model.Create(t.Context(), path); err != nil {
+				t.Fatal(err)
+			}
+			f, err := gguf.Open(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			plan := fit.Memory(fit.Request{Shape: model.Shape, File: uint64(f.Size), RAM: 64 << 30, Context: tt.cells})
+			cmd := exec.CommandContext(t.Context(), os.Args[0])
+			cmd.Env = append(os.Environ(), childModel+"="+path, fmt.Sprintf("%s=%d", childCells, tt.cells))
+			out, err := cmd.Output()
+			if err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			var now, peak int64
+			if _, err := fmt.Sscanf(string(out), "resident: %d %d", &now, &peak); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			off := float64(plan.Engine())/float64(peak) - 1
+			t.Logf("planned %s, resident %s, peak %s: %+.1f%%", fit.Size(plan.Engine()), fit.Size(uint64(now)), fit.Size(uint64(peak)), off*100)
+			if off < -0.05 || off > 0.05 {
+				t.Errorf("planned %d bytes, the engine took %d", plan.Engine(), peak)
+			}
+		})
+	}
+}
