@@ -139,6 +139,9 @@ func TestVocabularyFacts(t *testing.T) {
 // TestLongTexts guards against recursion and quadratic time: one word of a
 // megabyte has no place to be split at.
 func TestLongTexts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow under emulation")
+	}
 	paths := map[string]string{"llama4": modeltest.Tiny(t, "tiny-llama4", shape.Q4_0)} // its pre-tokenizer runs on std::regex
 	for _, file := range []string{"llama3-bpe-vocab.gguf", "llama2-spm-vocab.gguf"} {
 		paths[file] = modeltest.Shared(t, "data", file)
