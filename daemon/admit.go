@@ -14,6 +14,7 @@ import (
 	"lineside/daemon/queue"
 	"lineside/daemon/skill"
 	"lineside/daemon/store"
+	"lineside/inference/model/licence"
 	"lineside/mqtt"
 )
 
@@ -166,14 +167,14 @@ func (d *Daemon) prepare(a *ask) admission.Verdict {
 	if a.to.Kind == mqtt.KindAskText {
 		a.filled = skill.Ask{System: systemText(a.req.Lang), Prompt: a.req.Prompt}
 		if a.req.Schema == nil {
-			return admission.Verdict{}
+			return d.permitted(a, licence.General)
 		}
 		_, s, err := skill.CompileSchema(a.req.Schema)
 		if err != nil {
 			return admission.Verdict{Code: mqtt.BadRequest, Text: "field \"schema\" " + err.Error()}
 		}
 		a.schema = s
-		return admission.Verdict{}
+		return d.permitted(a, licence.General)
 	}
 	s, ok := d.Skills.Get(a.to.Skill)
 	if !ok {
@@ -184,13 +185,20 @@ func (d *Daemon) prepare(a *ask) admission.Verdict {
 		return admission.Verdict{Code: mqtt.BadArgs, Text: err.Error()}
 	}
 	a.skill, a.filled = s, filled
-	if filled.Canned == nil {
-		if err := d.Permit(s.UseClass); err != nil {
-			d.event(mqtt.EventDenied, err.Error(), a.to.Client, nil)
-			return admission.Verdict{Code: mqtt.Denied, Text: err.Error()}
-		}
+	if filled.Canned != nil {
+		return admission.Verdict{}
 	}
-	return admission.Verdict{}
+	return d.permitted(a, s.UseClass)
+}
+
+// permitted asks the model's licence whether it may be used for this.
+func (d *Daemon) permitted(a *ask, use licence.Class) admission.Verdict {
+	err := d.Permit(use)
+	if err == nil {
+		return admission.Verdict{}
+	}
+	d.event(mqtt.EventDenied, err.Error(), a.to.Client, nil)
+	return admission.Verdict{Code: mqtt.Denied, Text: err.Error()}
 }
 
 // canned answers without the model.
@@ -211,33 +219,41 @@ func (d *Daemon) enqueue(a *ask) {
 	if a.skill != nil {
 		it.Priority = a.skill.Priority
 	}
+	full := admission.Verdict{Code: mqtt.QueueFull, Text: "the queue has no place for this client"}
 	d.mu.Lock()
 	v := d.board.Model()
-	if v.OK() {
-		if _, err := d.queue.Push(it); err != nil {
-			v = admission.Verdict{Code: mqtt.QueueFull, Text: "the queue has no place for this client", Retry: d.pace.Wait(d.queue.Len()/2 + 1)}
-		}
+	full.Retry = d.pace.Wait(d.queue.Len()/2 + 1)
+	if v.OK() && !d.queue.Room(it.Client, it.Priority) {
+		v = full
 	}
+	if v.OK() {
+		d.ledger.Begin(a.key, a.print)
+		d.asks[a.key] = a
+	}
+	d.mu.Unlock()
 	if !v.OK() {
-		d.mu.Unlock()
 		d.refuse(a, v)
 		return
 	}
-	d.ledger.Begin(a.key, a.print)
-	d.asks[a.key] = a
+	if d.Store != nil { // before a worker can have it: the store must see the ask before its answer
+		d.Store.PutAsk(a.record(), func(err error) { d.stored(a, err) })
+	}
+	d.mu.Lock()
+	_, err := d.queue.Push(it)
 	var ack *delivery
-	if a.req.Ack {
+	if err == nil && a.req.Ack {
 		ack = d.ackOf(a)
 	}
 	d.mu.Unlock()
-	nudge(d.wake)
-	nudge(d.tick)
+	if err != nil { // asks that came back from the engine took the last places meanwhile
+		d.refuse(a, full)
+		return
+	}
 	if ack != nil {
 		d.softly(*ack)
 	}
-	if d.Store != nil {
-		d.Store.PutAsk(a.record(), func(err error) { d.stored(a, err) })
-	}
+	nudge(d.wake)
+	nudge(d.tick)
 }
 
 // due is when the answer must be on its way.

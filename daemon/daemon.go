@@ -28,6 +28,7 @@ import (
 	"lineside/daemon/store"
 	"lineside/hw"
 	"lineside/inference"
+	"lineside/inference/model/licence"
 	"lineside/mqtt"
 )
 
@@ -90,8 +91,8 @@ type Options struct {
 	Light     Light
 	Notifier  Notifier
 	Child     Child
-	Clock     func() string               // what the clock is worth: mqtt.ClockSynced and so on; nil: synced
-	Permit    func(useClass string) error // what the model's licence says to a use; nil: everything
+	Clock     func() string             // what the clock is worth: mqtt.ClockSynced and so on; nil: synced
+	Permit    func(licence.Class) error // what the model's licence says to a use; nil: everything
 	About     About
 	Boot      string // new at every start
 	AliveFile string // its time is when the board was last alive; empty: not kept
@@ -159,7 +160,7 @@ func New(o Options) (*Daemon, error) {
 		o.Clock = func() string { return mqtt.ClockSynced }
 	}
 	if o.Permit == nil {
-		o.Permit = func(string) error { return nil }
+		o.Permit = func(licence.Class) error { return nil }
 	}
 	d := &Daemon{
 		Options: o,

@@ -60,7 +60,7 @@ func listSkills(dir string, asJSON bool, out, errOut io.Writer) error {
 	}
 	rows := []row{}
 	for _, s := range l.All() {
-		rows = append(rows, row{s.Name, s.Version, s.About, s.Languages, s.Priority, s.UseClass, s.Hash()})
+		rows = append(rows, row{s.Name, s.Version, s.About, s.Languages, s.Priority, string(s.UseClass), s.Hash()})
 	}
 	if asJSON {
 		err = printJSON(out, rows)

@@ -10,14 +10,40 @@ import (
 	"path/filepath"
 
 	"lineside/daemon/config"
+	builtin "lineside/inference/model/demo"
 )
 
 // demo is the appliance on a desk: its own broker, a small model, temporary files.
 type demo struct {
-	model  string // GGUF file
+	model  string // GGUF file; empty: the built-in one
 	engine string // program
-	skills string // folder; empty: none
+	skills string // folder; empty: the built-in model's
 	listen string // of the broker
+
+	builtIn bool // the built-in model runs
+}
+
+// fill puts the built-in model and its skills into dir, where none are named.
+func (d *demo) fill(dir string) (err error) {
+	if d.model == "" {
+		d.builtIn = true
+		if d.model, err = builtin.Write(dir); err != nil {
+			return err
+		}
+	}
+	if d.skills != "" {
+		return nil
+	}
+	d.skills = filepath.Join(dir, "skills")
+	if err := os.Mkdir(d.skills, 0o755); err != nil {
+		return err
+	}
+	for name, text := range builtin.Skills() {
+		if err := os.WriteFile(filepath.Join(d.skills, name), text, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (d demo) run(ctx context.Context, stderr io.Writer) (err error) {
@@ -25,17 +51,20 @@ func (d demo) run(ctx context.Context, stderr io.Writer) (err error) {
 	if err != nil || !at.Addr().IsLoopback() {
 		return fmt.Errorf("--listen %q is not a loopback address: write 127.0.0.1:port", d.listen)
 	}
-	if d.model == "" {
-		return errors.New("the demo needs a model: name a GGUF file with --model, or make one: lineside model synth --shape tiny -o tiny.gguf")
-	}
 	dir, err := os.MkdirTemp("", "lineside-demo-")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if err := d.fill(dir); err != nil {
+		return err
+	}
 	h, err := assemble(d.config(dir), stderr)
 	if err != nil {
 		return err
+	}
+	if d.builtIn {
+		fmt.Fprintf(stderr, "linesided: %s\n", builtin.Notice)
 	}
 	fmt.Fprintf(stderr, "linesided: demo board %q on mqtt://%s, anyone on this machine may ask\n", h.config.Board.ID, d.listen)
 	return h.run(ctx)
@@ -50,9 +79,6 @@ func (d demo) config(dir string) config.Config {
 	c.Engine.Socket = "unix:" + filepath.Join(dir, "engine.sock")
 	c.Limits.PerClientPerMinute = 600
 	c.Skills.Dir = d.skills
-	if d.skills == "" {
-		c.Skills.Dir = filepath.Join(dir, "skills")
-	}
 	c.Audit.Dir, c.Store.Dir, c.Licence.Dir = filepath.Join(dir, "audit"), dir, filepath.Join(dir, "models")
 	return c
 }

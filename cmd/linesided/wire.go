@@ -82,8 +82,11 @@ func assemble(c config.Config, stderr io.Writer) (*house, error) {
 	if o.Engine, err = inference.NewClient(c.Engine.Socket); err != nil {
 		return nil, err
 	}
+	if err := h.openModel(&o); err != nil {
+		return nil, err
+	}
 	if c.Engine.Spawn {
-		h.child = supervise.New(engineCommand(c), h.log)
+		h.child = supervise.New(engineCommand(h.config), h.log)
 		o.Child = h.child
 	}
 	if err := h.openBus(&o); err != nil {

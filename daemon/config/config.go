@@ -71,7 +71,7 @@ type Engine struct {
 	Socket  string `toml:"socket"` // unix:PATH or tcp:127.0.0.1:PORT
 	Spawn   bool   `toml:"spawn"`  // start and watch the engine here; false: systemd does
 	Program string `toml:"program"`
-	Model   string `toml:"model"`   // path of a GGUF file, or a name in the model store
+	Model   string `toml:"model"`   // path of a GGUF file; empty: the active one of the store
 	Slots   int    `toml:"slots"`   // asks answered at once
 	Context int    `toml:"ctx"`     // tokens shared by all slots
 	Threads int    `toml:"threads"` // 0: one per core
@@ -274,9 +274,6 @@ func (c *Config) checkEngine(doc *strict.Document) {
 		loopback(doc, "engine.socket", addr)
 	} else {
 		doc.Reject("engine.socket", "%q is not permitted: write unix:/path or tcp:127.0.0.1:port", e.Socket)
-	}
-	if e.Spawn && e.Model == "" {
-		doc.Reject("engine.model", "engine.spawn needs a model: name a GGUF file")
 	}
 	within(doc, "engine.slots", e.Slots, 1, 64)
 	within(doc, "engine.ctx", e.Context, 256, 131072)

@@ -86,7 +86,6 @@ func TestParseErrors(t *testing.T) {
 		{"open broker", "[mqtt]\nembedded = true\nembedded_listen = \"0.0.0.0:1883\"\n", 3, 1, "users_file"},
 		{"socket", "[engine]\nsocket = \"/run/x\"\n", 2, 1, "unix:/path"},
 		{"socket on the network", "[engine]\nsocket = \"tcp:0.0.0.0:80\"\n", 2, 1, "loopback"},
-		{"spawn without model", "[engine]\nspawn = true\n", 0, 0, "name a GGUF file"},
 		{"open metrics", "[metrics]\nlisten = \":9464\"\n", 2, 1, "loopback"},
 		{"light of unknown kind", "[leds]\nkind = \"disco\"\n", 1, 2, "disco"},
 	} {

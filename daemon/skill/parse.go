@@ -16,6 +16,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"lineside/daemon/strict"
+	"lineside/inference/model/licence"
 )
 
 // file is a skill as it is written.
@@ -64,7 +65,7 @@ func Parse(data []byte) (*Skill, error) {
 	if len(data) > MaxFile {
 		return nil, &strict.Problem{Text: fmt.Sprintf("the file has %d bytes, at most %d are taken", len(data), MaxFile)}
 	}
-	f := file{Languages: []string{"en"}, UseClass: UseInformation, Pin: true}
+	f := file{Languages: []string{"en"}, UseClass: string(licence.Lookup), Pin: true}
 	doc := strict.Decode(data, &f)
 	if err := doc.Err(); err != nil {
 		return nil, err
@@ -72,7 +73,7 @@ func Parse(data []byte) (*Skill, error) {
 	sum := sha256.Sum256(data)
 	s := &Skill{
 		Name: f.Name, Version: f.Version, About: f.About, Languages: f.Languages, Priority: f.Priority,
-		UseClass: f.UseClass, System: strings.TrimSpace(f.System), Pin: f.Pin, MaxTokens: f.MaxTokens, MaxChars: f.MaxChars,
+		UseClass: licence.Class(f.UseClass), System: strings.TrimSpace(f.System), Pin: f.Pin, MaxTokens: f.MaxTokens, MaxChars: f.MaxChars,
 		Temperature: float32(f.Temperature), hash: hex.EncodeToString(sum[:]),
 	}
 	s.checkFields(doc, &f)
@@ -116,8 +117,8 @@ func (s *Skill) checkFields(doc *strict.Document, f *file) {
 	if s.Priority < 0 || s.Priority > 10 {
 		doc.Reject("priority", "%d is out of range: 0 (ordinary) to 10 (alarm)", s.Priority)
 	}
-	if classes := []string{UseInformation, UseReport, UseAdvice, UseMachine}; !slices.Contains(classes, s.UseClass) {
-		doc.Reject("use_class", "%q is not a use class: write one of %s", s.UseClass, strings.Join(classes, ", "))
+	if _, err := licence.ParseClass(f.UseClass); err != nil {
+		doc.Reject("use_class", "%v", err)
 	}
 	if s.MaxTokens < 0 || s.MaxTokens > 32768 {
 		doc.Reject("max_tokens", "%d is out of range: 1 to 32768", s.MaxTokens)

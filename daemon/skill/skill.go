@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"lineside/inference/model/licence"
 )
 
 // ErrArgs marks arguments that do not fit a skill's schema.
@@ -27,26 +29,18 @@ const (
 	maxPrompt = 16 << 10 // bytes of a prompt with its arguments filled in
 )
 
-// Use classes: what the answer is for. A licence may forbid a class.
-const (
-	UseInformation = "information"       // looks up, explains, summarises
-	UseReport      = "report"            // drafts logs and work orders
-	UseAdvice      = "advice"            // suggests to a person what to check or do
-	UseMachine     = "machine-operation" // bears on how a machine is run
-)
-
 // Skill is one stored question, checked and ready to be asked.
 type Skill struct {
 	Name        string
 	Version     int
-	About       string   // one line for people
-	Languages   []string // tags that an ask may name; the first is the default
-	Priority    int      // 0 ordinary, 10 alarm
-	UseClass    string
-	System      string // constant instructions: the prefix that the engine keeps
-	Pin         bool   // keep the prefix in the engine for good
-	MaxTokens   int    // 0: the board's limit
-	MaxChars    int    // of the answer's text; 0: no limit
+	About       string        // one line for people
+	Languages   []string      // tags that an ask may name; the first is the default
+	Priority    int           // 0 ordinary, 10 alarm
+	UseClass    licence.Class // what it is for: a licence may forbid it
+	System      string        // constant instructions: the prefix that the engine keeps
+	Pin         bool          // keep the prefix in the engine for good
+	MaxTokens   int           // 0: the board's limit
+	MaxChars    int           // of the answer's text; 0: no limit
 	Deadline    time.Duration
 	Temperature float32
 	ArgsSchema  json.RawMessage // nil: no arguments

@@ -19,7 +19,7 @@ version = 3
 about = "Explains a fault code"
 languages = ["en", "de"]
 priority = 10
-use_class = "information"
+use_class = "lookup"
 system = "You explain fault codes of one press."
 prompt = """
 Code {{.code}}{{if .value}}, value {{.value}}{{end}}. Answer in {{.lang}}.
@@ -123,7 +123,7 @@ func TestParseErrors(t *testing.T) {
 		{"no version", "version = 3\n", "", 0, "not a version"},
 		{"name", `"alarm"`, `"al/arm"`, 2, "not a skill's name"},
 		{"priority", "priority = 10", "priority = 11", 6, "0 (ordinary) to 10 (alarm)"},
-		{"use class", `"information"`, `"fun"`, 7, "machine-operation"},
+		{"use class", `"lookup"`, `"fun"`, 7, "machine-operation"},
 		{"template", "{{.code}}{{if", "{{.code}{{if", 9, "prompt"},
 		{"unknown argument", "{{.lang}}", "{{.colour}}", 9, "args does not declare"},
 		{"self call", "{{.lang}}", `{{template "prompt"}}`, 9, "must not call templates"},

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+
+	"lineside/daemon"
+	builtin "lineside/inference/model/demo"
+	"lineside/inference/model/licence"
+	models "lineside/inference/model/store"
+	"lineside/mqtt"
+)
+
+// openModel finds the model that runs, and what its licence permits. A model
+// named by its path is the owner's own affair: nothing is known of its licence,
+// which info then says.
+func (h *house) openModel(o *daemon.Options) error {
+	if h.config.Engine.Model != "" {
+		h.modelFile(o, h.config.Engine.Model)
+		return nil
+	}
+	store, err := models.Open(h.config.Licence.Dir, models.Options{})
+	if err != nil {
+		return fmt.Errorf("open the models: %w", err)
+	}
+	item, err := store.Active()
+	switch {
+	case errors.Is(err, models.ErrNoModel) && h.config.Engine.Spawn:
+		return fmt.Errorf("%w: install one and activate it (lineside model --help), or name a file in engine.model", err)
+	case errors.Is(err, models.ErrNoModel):
+		return nil // the engine's unit names one
+	case err != nil:
+		return err
+	}
+	if err := store.Gate(item); err != nil {
+		return fmt.Errorf("model %s: %w", item.Manifest.Name, err)
+	}
+	site, err := store.Site()
+	if err != nil {
+		return err
+	}
+	stop, err := store.Serve()
+	if err != nil {
+		return err
+	}
+	h.extra = append(h.extra, func(ctx context.Context) error { <-ctx.Done(); stop(); return nil })
+	h.config.Engine.Model = item.Path
+	id := item.Manifest.Licence
+	o.Permit = func(c licence.Class) error { return site.Use(id, c) }
+	info := mqtt.ModelInfo{Name: item.Manifest.Name, Quant: item.Manifest.Facts.Quantization, SHA256: weights(item)}
+	if d, ok := licence.Of(id); ok {
+		info.Licence = strings.Trim(d.Display+"; "+d.Title, "; ")
+	}
+	o.About.Model = func() mqtt.ModelInfo { return info }
+	return nil
+}
+
+// weights is the hash of an item's weights, as its manifest has it.
+func weights(i models.Item) string {
+	for _, f := range i.Manifest.Files {
+		if f.Name == filepath.Base(i.Path) {
+			return f.SHA256
+		}
+	}
+	return ""
+}
+
+// modelFile hashes a model file in the background: it may be gigabytes.
+func (h *house) modelFile(o *daemon.Options, path string) {
+	var info atomic.Pointer[mqtt.ModelInfo]
+	info.Store(&mqtt.ModelInfo{Licence: "not known to this board"})
+	o.About.Model = func() mqtt.ModelInfo { return *info.Load() }
+	h.extra = append(h.extra, func(ctx context.Context) error {
+		sum, err := hashFile(ctx, path)
+		if err != nil {
+			if ctx.Err() == nil {
+				h.log.Warn("the model's hash is not known", "err", err)
+			}
+			return nil
+		}
+		m := mqtt.ModelInfo{SHA256: sum, Licence: "not known to this board"} // the engine says its name
+		if sum == builtin.SHA256() {
+			m.Name, m.Licence = builtin.Name, builtin.Notice
+		}
+		info.Store(&m)
+		return nil
+	})
+}
+
+func hashFile(ctx context.Context, path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	stop := context.AfterFunc(ctx, func() { f.Close() }) // ends the copy below
+	defer stop()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
