@@ -44,7 +44,10 @@ func cpath(path string) []byte { return append([]byte(path), 0) }
 
 // open calls the kernel directly: the library's call would copy the path each time.
 func (t *tree) open(path []byte, flags int) (int, error) {
-	flags |= unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY
+	flags |= unix.O_CLOEXEC
+	if flags&unix.O_PATH == 0 { // openat2 refuses what O_PATH does not use
+		flags |= unix.O_NONBLOCK | unix.O_NOCTTY
+	}
 	for {
 		var fd uintptr
 		var no unix.Errno

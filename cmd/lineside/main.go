@@ -71,6 +71,7 @@ func rootCommand() *cobra.Command {
 		auditCommand(),
 		doctorCommand(),
 		conformCommand(),
+		aboutCommand(),
 		modelCommand(),
 	)
 	return root

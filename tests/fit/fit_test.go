@@ -98,8 +98,7 @@ func TestPlanAgreesWithTheEngine(t *testing.T) {
 		extra bool
 		thin  bool // of two layers, so that its context is filled quickly
 	}{
-		{"llama-3.2-1b", shape.Q4_0, 1024, false, true},
-		{"llama-3.2-1b", shape.Q4_0, 4096, true, true},
+		{"llama-3.2-1b", shape.Q4_0, 4096, false, true},
 		{"llama-3.2-1b", shape.Q4_0, 2048, true, false},
 		{"llama-3.2-1b", shape.Q4_K_M, 2048, true, false},
 		{"llama-3.2-1b", shape.Q5_K_M, 2048, true, false},
