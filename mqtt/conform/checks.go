@@ -27,7 +27,7 @@ func checks() []check {
 		{"a tiny deadline gets an end, too", deadline},
 		{"a cancelled ask ends", cancelled},
 		{"payloads that are no asks get 10, with their id", badRequests},
-		{"a payload of 1 MB gets 13", tooLarge},
+		{"a payload over the board's limit gets 13", tooLarge},
 		{"a skill that is not there gets 11", unknownSkill},
 		{"args on the text topic get 10", misplaced},
 		{"MQTT 5: a Response Topic of the client's own is honoured", responseTopic},
@@ -52,26 +52,35 @@ func retained(name string, topic func(mqtt.Topics) string) func(context.Context,
 	}
 }
 
-func skillCards(_ context.Context, t *tester) (string, error) {
-	cards := t.inbox.all(0, func(m wire.Message) bool {
-		return m.Retained && strings.HasPrefix(m.Topic, t.Topics.Skill("")) && len(m.Payload) > 0
-	})
-	if len(cards) == 0 {
-		return "", errSkip{"the board has no skills"}
+// info is what the board says about itself; zero where it says nothing.
+func (t *tester) info() (i mqtt.Info) {
+	for _, m := range t.inbox.all(0, func(m wire.Message) bool { return m.Topic == t.Topics.Info() }) {
+		_ = mqtt.Decode(m.Payload, &i) // the check of info reports what is wrong with it
 	}
-	for _, m := range cards {
-		var card mqtt.SkillCard
-		if err := mqtt.Decode(m.Payload, &card); err != nil {
-			return "", err
+	return i
+}
+
+func skillCards(ctx context.Context, t *tester) (string, error) {
+	skills := t.info().Skills
+	if len(skills) == 0 {
+		return "", errSkip{"info names no skills"}
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	for _, s := range skills {
+		m, ok := t.inbox.wait(ctx, 0, func(m wire.Message) bool { return m.Retained && m.Topic == t.Topics.Skill(s.Name) })
+		if !ok {
+			return "", fmt.Errorf("info names skill %s, nothing is retained on %s", s.Name, t.Topics.Skill(s.Name))
 		}
-		if err := t.fits("skill", m.Payload); err != nil {
+		var card mqtt.SkillCard
+		if err := errors.Join(t.fits("skill", m.Payload), mqtt.Decode(m.Payload, &card)); err != nil {
 			return "", fmt.Errorf("%s: %w", m.Topic, err)
 		}
-		if m.Topic != t.Topics.Skill(card.Name) {
-			return "", fmt.Errorf("the card on %s names skill %q", m.Topic, card.Name)
+		if card.Name != s.Name || card.Version != s.Version {
+			return "", fmt.Errorf("info says %s@%d, the card %s@%d", s.Name, s.Version, card.Name, card.Version)
 		}
 	}
-	return fmt.Sprintf("%d skills", len(cards)), nil
+	return fmt.Sprintf("%d skills", len(skills)), nil
 }
 
 // answered asks for a text that the board can give now, or skips.
@@ -230,8 +239,11 @@ func badRequests(ctx context.Context, t *tester) (string, error) {
 }
 
 func tooLarge(ctx context.Context, t *tester) (string, error) {
-	id := t.newID("large")
-	a, err := t.ask(ctx, id, fmt.Sprintf(`{"id":%q,"prompt":"%s"}`, id, strings.Repeat("x", 1<<20)))
+	id, limit := t.newID("large"), t.info().Limits.MaxAskBytes
+	if limit <= 0 {
+		return "", errSkip{"info names no limit"}
+	}
+	a, err := t.ask(ctx, id, fmt.Sprintf(`{"id":%q,"prompt":"%s"}`, id, strings.Repeat("x", limit)))
 	if errors.Is(err, wire.ErrPacketSize) || errors.Is(err, wire.ErrRefused) {
 		return "", errSkip{"the broker takes no packet of that size"}
 	}

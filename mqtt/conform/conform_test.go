@@ -43,8 +43,8 @@ func (m *model) publish(ctx context.Context, t *testing.T, topic string, payload
 
 func (m *model) retained(ctx context.Context, t *testing.T) {
 	none := mqtt.Message{}
-	m.publish(ctx, t, m.Topics.Info(), mqtt.Info{V: 1, Board: "b03", API: "llm/v1", Protocol: m.Protocol(), Skills: []mqtt.SkillRef{}, Pools: []string{}, Stamps: stamps(),
-		Limits: mqtt.InfoLimits{Queue: 1, MaxAskBytes: 1, MaxAnswerBytes: 1, MaxAnswerTokens: 1, DeadlineDefaultMS: 1, DeadlineMaxMS: 1}}, 1, true, none)
+	m.publish(ctx, t, m.Topics.Info(), mqtt.Info{V: 1, Board: "b03", API: "llm/v1", Protocol: m.Protocol(), Skills: []mqtt.SkillRef{{Name: "alarm", Version: 1}}, Pools: []string{}, Stamps: stamps(),
+		Limits: mqtt.InfoLimits{Queue: 1, MaxAskBytes: mqtt.DefaultMaxBytes, MaxAnswerBytes: 1, MaxAnswerTokens: 1, DeadlineDefaultMS: 1, DeadlineMaxMS: 1}}, 1, true, none)
 	m.publish(ctx, t, m.Topics.Health(), mqtt.Health{V: 1, Board: "b03", Readings: map[string]mqtt.Reading{}, Stamps: stamps()}, 0, true, none)
 	m.publish(ctx, t, m.Topics.Skill("alarm"), mqtt.SkillCard{V: 1, Name: "alarm", Version: 1, Languages: []string{"en"}, Args: json.RawMessage(`{"type":"object"}`), Advisory: true}, 1, true, none)
 }
