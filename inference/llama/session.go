@@ -23,10 +23,7 @@ import (
 )
 
 // initBackend readies llama.cpp's process-wide state once.
-var initBackend = sync.OnceFunc(func() {
-	C.ls_log_to_go()
-	C.llama_backend_init()
-})
+var initBackend = sync.OnceFunc(func() { C.ls_init() })
 
 //export linesideLog
 func linesideLog(level C.int, text *C.char) {

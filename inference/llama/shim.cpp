@@ -1,5 +1,7 @@
 #include "shim.h"
 
+#include <malloc.h>
+
 #include <chrono>
 #include <cstring>
 #include <exception>
@@ -48,7 +50,13 @@ static void on_log(ggml_log_level level, const char *text, void *) {
 	linesideLog(level, const_cast<char *>(text));
 }
 
-void ls_log_to_go(void) { llama_log_set(on_log, nullptr); }
+void ls_init(void) {
+	// Large buffers come from the system and go back to it when they are freed;
+	// glibc would come to keep them, as its threshold rises with use.
+	mallopt(M_MMAP_THRESHOLD, 1 << 20);
+	llama_log_set(on_log, nullptr);
+	llama_backend_init();
+}
 
 // llama.cpp asks after every node of the graph; Go is asked once a millisecond.
 static bool on_abort(void *p) {

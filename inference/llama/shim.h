@@ -49,8 +49,8 @@ int32_t ls_tokenize(ls_session *s, const char *text, int32_t len, int32_t *out, 
 // All pieces one after the other; end[i] is where the i-th ends. Returns the bytes needed.
 size_t ls_pieces(ls_session *s, char *buf, size_t cap, uint32_t *end, bool *eog);
 
-// Sends llama.cpp's log to Go.
-void ls_log_to_go(void);
+// Readies the process once, and sends llama.cpp's log to Go.
+void ls_init(void);
 
 #ifdef __cplusplus
 }

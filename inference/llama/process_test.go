@@ -1,0 +1,88 @@
+package llama_test
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"testing"
+
+	"lineside/inference/llama"
+	"lineside/inference/model/modeltest"
+	"lineside/inference/model/shape"
+)
+
+// resident is the memory of this process in MB, and its threads.
+func resident(t *testing.T) (mb, threads int) {
+	t.Helper()
+	statm, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		t.Skip("no /proc here: ", err)
+	}
+	pages := 0
+	for _, c := range strings.Fields(string(statm))[1] {
+		pages = pages*10 + int(c-'0')
+	}
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pages * os.Getpagesize() >> 20, len(tasks)
+}
+
+// TestNothingIsLeft opens and closes a model many times: weights, cells and
+// compute threads go with it.
+func TestNothingIsLeft(t *testing.T) {
+	path := modeltest.Tiny(t, "tiny", shape.F16) // some 30 MB with its context
+	cycle := func() {
+		r, err := llama.Open(t.Context(), path, llama.Options{Cells: 4096, Threads: 3})
+		skipWithoutCgo(t, err)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer(t, r, 0, "ready?", 3)
+		r.Close()
+	}
+	for range 4 {
+		cycle()
+	}
+	mb, threads := resident(t)
+	for range 20 {
+		cycle()
+	}
+	mbAfter, threadsAfter := resident(t)
+	if mbAfter > mb+40 || threadsAfter > threads+5 {
+		t.Errorf("after 20 more models: %d MB and %d threads, before %d MB and %d", mbAfter, threadsAfter, mb, threads)
+	}
+}
+
+// TestOlderProcessor starts this very test under emulation of a processor that
+// lacks what it was built for.
+func TestOlderProcessor(t *testing.T) {
+	if _, err := llama.LoadVocabulary(""); errors.Is(err, llama.ErrNoCgo) {
+		t.Skip("needs cgo: ", err)
+	}
+	old := map[string][]string{
+		"amd64": {"qemu-x86_64-static", "-cpu", "qemu64"},
+		"arm64": {"qemu-aarch64-static", "-cpu", "cortex-a53"},
+	}[runtime.GOARCH]
+	if old == nil {
+		t.Skip("no emulator known for ", runtime.GOARCH)
+	}
+	if _, err := exec.LookPath(old[0]); err != nil {
+		t.Skip("needs qemu-user-static: ", err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command(old[0], append(old[1:], self, "-test.list", "Processor")...).CombinedOutput()
+	var exit *exec.ExitError
+	if err == nil {
+		t.Skip("built for any processor of this kind")
+	}
+	if !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(string(out), "this one lacks") || strings.Count(string(out), "\n") != 1 {
+		t.Errorf("%v, and it says %q; want exit code 1 and one sentence", err, out)
+	}
+}
