@@ -67,7 +67,11 @@ func (d *Daemon) climate(ctx context.Context, s *hw.Sample, w *boardWatch, now t
 	}
 	d.mu.Unlock()
 	if is.Rung != was.Rung {
-		d.event(mqtt.EventThrottle, is.Reason, "", map[string]any{"rung": is.Rung.String()})
+		why := is.Reason
+		if why == "" {
+			why = "full speed again"
+		}
+		d.event(mqtt.EventThrottle, why, "", map[string]any{"rung": is.Rung.String()})
 		nudge(d.wake)
 	}
 	if is.Threads != was.Threads || is.Duty != was.Duty {

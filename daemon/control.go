@@ -37,6 +37,7 @@ func (d *Daemon) control(ctx context.Context) error {
 		}
 		now := time.Now()
 		d.overdue(now)
+		d.auditAgain()
 		if !d.connected() {
 			d.refresh(ctx, now, false)
 		} else {

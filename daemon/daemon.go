@@ -66,8 +66,12 @@ type Notifier interface {
 	WatchdogEvery() time.Duration
 }
 
-// Auditor keeps the record of asks. Append must not block for long.
-type Auditor interface{ Append(audit.Entry) error }
+// Auditor keeps the record of asks. Append must not block for long; Err is what
+// its last write came to.
+type Auditor interface {
+	Append(audit.Entry) error
+	Err() error
+}
 
 // Child tells why an engine that is started here does not run.
 type Child interface {

@@ -15,22 +15,35 @@ func (d *Daemon) audit(a *ask, o outcome, ans mqtt.Answer, now time.Time) {
 		return
 	}
 	ans.V, ans.Advisory, ans.Status = mqtt.Version, true, ans.Code.String()
-	err := d.Audit.Append(audit.Entry{At: now, Client: a.to.Client, Topic: a.topic, Ask: a.payload, Answer: ans})
-	d.mu.Lock()
-	was := d.lamp.Active(lamp.AuditFull)
-	d.board.Blocked = ""
-	if err != nil && d.Config.Audit.Required {
-		d.board.Blocked = "the audit log cannot be written, and this board does not answer without it"
-	}
-	why := ""
+	d.auditIs(d.Audit.Append(audit.Entry{At: now, Client: a.to.Client, Topic: a.topic, Ask: a.payload, Answer: ans}))
+}
+
+// auditIs shows whether the audit can be written, and lets nothing in without
+// it where the configuration says so.
+func (d *Daemon) auditIs(err error) {
+	why, blocked := "", ""
 	if err != nil {
 		why = "the audit log cannot be written: " + err.Error()
+		if d.Config.Audit.Required {
+			blocked = "the audit log cannot be written, and this board does not answer without it"
+		}
 	}
-	if was || err != nil {
-		d.show(lamp.AuditFull, err != nil, why)
-	}
+	d.mu.Lock()
+	was := d.lamp.Active(lamp.AuditFull)
+	d.board.Blocked = blocked
+	d.show(lamp.AuditFull, err != nil, why)
 	d.mu.Unlock()
 	if err != nil && !was {
 		d.event(mqtt.EventAuditFull, why, "", nil)
+	}
+}
+
+// auditAgain looks whether the disk takes lines again.
+func (d *Daemon) auditAgain() {
+	d.mu.Lock()
+	bad := d.lamp.Active(lamp.AuditFull)
+	d.mu.Unlock()
+	if bad {
+		d.auditIs(d.Audit.Err())
 	}
 }

@@ -154,6 +154,13 @@ func (l *Log) Append(e Entry) error {
 	return l.err
 }
 
+// Err is what the last write came to; nil where the disk takes lines.
+func (l *Log) Err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
+}
+
 func digest(b []byte) string {
 	s := sha256.Sum256(b)
 	return hex.EncodeToString(s[:])

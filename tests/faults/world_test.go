@@ -137,6 +137,14 @@ text = "No fault."
 // start makes a world whose parts all run. more goes into the configuration.
 func start(t *testing.T, version, model, more string) *world {
 	t.Helper()
+	w := prepare(t, version, model, more)
+	w.daemon()
+	return w
+}
+
+// prepare makes a world whose linesided does not run yet.
+func prepare(t *testing.T, version, model, more string) *world {
+	t.Helper()
 	bin, err := program()
 	if err != nil {
 		t.Fatal(err)
@@ -182,7 +190,6 @@ dir = "%[5]s/state"
 			t.Logf("linesided said:\n%s", b)
 		}
 	})
-	w.daemon()
 	return w
 }
 

@@ -1,0 +1,220 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"lineside/daemon/audit"
+	"lineside/hw"
+	"lineside/inference"
+	"lineside/inference/model/licence"
+	"lineside/mqtt"
+)
+
+// sensor is a board with one thermal zone.
+type sensor struct {
+	mu   sync.Mutex
+	temp float64
+}
+
+func (s *sensor) set(t float64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.temp = t
+}
+
+func (s *sensor) Sample(dst *hw.Sample) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	dst.At = time.Now()
+	dst.Readings = []hw.Reading{
+		{Kind: hw.Temperature, Name: "cpu-thermal", Value: s.temp, High: 80, Crit: 90, At: dst.At, Quality: hw.Good},
+		{Kind: hw.Memory, Name: "available", Value: 4e9, At: dst.At, Quality: hw.Good},
+		{Kind: hw.Memory, Name: "total", Value: 8e9, At: dst.At, Quality: hw.Good},
+	}
+}
+
+func TestHeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &sensor{temp: 50}
+		h := open(t, func(o *Options) { o.Sensor = s })
+		blocked(h)
+		after(5 * time.Second)
+		h.send(topics.AskText("plc"), prompt("running"))
+		after(time.Second)
+		s.set(95)
+		after(10 * time.Second)
+		h.send(topics.AskText("plc"), prompt("refused"))
+		h.send(topics.AskSkill("plc", "alarm"), `{"id":"canned","args":{"code":"E00"}}`)
+		after(time.Second)
+		for _, id := range []string{"running", "refused"} {
+			if a := h.one("plc", id); a.Code != mqtt.TooHot || a.RetryMS == 0 || !strings.Contains(a.Text, "cpu-thermal") {
+				t.Errorf("%s: %+v", id, a)
+			}
+		}
+		if a := h.one("plc", "canned"); a.Code != mqtt.OK {
+			t.Errorf("canned: %+v", a)
+		}
+		if s := h.status(); s.State != mqtt.StateDegraded || h.bus.pool {
+			t.Errorf("status %+v, in the pool: %v", s, h.bus.pool)
+		}
+		if e := h.bus.on(topics.Event()); len(e) == 0 || !strings.Contains(strings.Join(e, ""), `"throttle"`) {
+			t.Errorf("events: %v", e)
+		}
+		if p := h.bus.on(topics.Health()); !strings.Contains(p[len(p)-1], `"temperature/cpu-thermal":{"value":95`) {
+			t.Errorf("health: %s", p[len(p)-1])
+		}
+		h.stop()
+	})
+}
+
+// dog is a service manager that counts.
+type dog struct {
+	mu                  sync.Mutex
+	ready, fed, stopped int
+	status              string
+}
+
+func (d *dog) count(n *int) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	*n++
+	return nil
+}
+func (d *dog) Ready() error                 { return d.count(&d.ready) }
+func (d *dog) Stopping() error              { return d.count(&d.stopped) }
+func (d *dog) Watchdog() error              { return d.count(&d.fed) }
+func (d *dog) WatchdogEvery() time.Duration { return 10 * time.Second }
+func (d *dog) Status(line string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.status = line
+	return nil
+}
+
+func TestWatchdogFollowsRealProgress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &dog{}
+		h := open(t, func(o *Options) { o.Notifier = n })
+		after(time.Minute)
+		if n.ready != 1 || n.fed < 6 || n.status != "ready" {
+			t.Errorf("after a minute: %+v", n)
+		}
+		hang := make(chan struct{})
+		h.engine.Step = func(context.Context) error { <-hang; return nil } // deaf to the deadline
+		h.send(topics.AskText("plc"), prompt("1", `,"deadline_ms":5000`))
+		after(time.Minute)
+		fed := n.fed
+		after(time.Minute)
+		if n.fed != fed {
+			t.Error("the watchdog is fed although a worker hangs")
+		}
+		close(hang)
+		after(time.Second)
+		h.stop()
+		if n.stopped != 1 {
+			t.Errorf("STOPPING was said %d times", n.stopped)
+		}
+	})
+}
+
+// full is an audit log whose disk takes nothing.
+type full struct{ err error }
+
+func (f *full) Append(audit.Entry) error { return f.err }
+func (f *full) Err() error               { return f.err }
+
+func TestAuditFull(t *testing.T) {
+	for name, required := range map[string]bool{"degrades": false, "required": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := open(t, func(o *Options) {
+					o.Audit = &full{errors.New("no space left on device")}
+					o.Config.Audit.Required = required
+				})
+				canned := topics.AskSkill("plc", "alarm")
+				h.send(canned, `{"id":"1","args":{"code":"E00"}}`)
+				h.send(canned, `{"id":"2","args":{"code":"E00"}}`)
+				after(time.Second)
+				want := map[bool]mqtt.Code{false: mqtt.OK, true: mqtt.NotReady}[required]
+				if a := h.one("plc", "2"); a.Code != want {
+					t.Errorf("%+v, want code %d", a, want)
+				}
+				if e := h.bus.on(topics.Event()); len(e) != 1 || !strings.Contains(e[0], `"audit_full"`) {
+					t.Errorf("events: %v", e)
+				}
+				h.stop()
+			})
+		})
+	}
+}
+
+func TestLicence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t, func(o *Options) {
+			o.Permit = func(c licence.Class) error {
+				if c == licence.General {
+					return errors.New("site.class: not accepted for general")
+				}
+				return nil
+			}
+		})
+		h.send(topics.AskText("plc"), prompt("1"))
+		h.send(topics.AskSkill("plc", "alarm"), `{"id":"2","args":{"code":"E42"}}`)
+		after(time.Second)
+		if a := h.one("plc", "1"); a.Code != mqtt.Denied || !strings.Contains(a.Text, "site.class") {
+			t.Errorf("%+v", a)
+		}
+		if a := h.one("plc", "2"); a.Code != mqtt.OK {
+			t.Errorf("%+v", a)
+		}
+		h.stop()
+	})
+}
+
+// TestEngineReasons gives what the engine refuses its code.
+func TestEngineReasons(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		code mqtt.Code
+	}{
+		{&inference.TooLongError{Prompt: 5000, Answer: 256, Context: 4096}, mqtt.TooLarge},
+		{inference.ErrUnsupported, mqtt.BadRequest},
+		{inference.ErrSchema, mqtt.SchemaFailed},
+		{errors.New("ggml: something"), mqtt.Internal},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			h := open(t, nil)
+			h.engine.fail = []error{tt.err}
+			h.send(topics.AskText("plc"), prompt("1"))
+			after(time.Second)
+			a := h.one("plc", "1")
+			if a.Code != tt.code || strings.Contains(a.Text, "ggml") {
+				t.Errorf("%v: %+v", tt.err, a)
+			}
+			h.stop()
+		})
+	}
+}
+
+func TestSkillsReload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t, nil)
+		after(time.Second)
+		if c := h.bus.on(topics.Skill("alarm")); len(c) == 0 || !strings.Contains(c[0], `"version":3`) {
+			t.Errorf("card: %v", c)
+		}
+		if i := h.bus.on(topics.Info()); !strings.Contains(i[len(i)-1], `{"name":"alarm","version":3}`) {
+			t.Errorf("info: %v", i)
+		}
+		if h.engine.pinned != 1 {
+			t.Errorf("%d prefixes were pinned, want the skill's", h.engine.pinned)
+		}
+		h.stop()
+	})
+}
