@@ -160,3 +160,16 @@ func randomSchema(rng *rand.Rand, depth int) string {
 	}
 	return fmt.Sprintf(`{"type":"object","additionalProperties":false,"properties":{%s},"required":[%s]}`, strings.Join(props, ","), strings.Join(required, ","))
 }
+
+// BenchmarkPlantAsk is the engine's own work for one answer of the plant, with a
+// model that costs next to nothing.
+func BenchmarkPlantAsk(b *testing.B) {
+	h := open(b, enginetest.Config{}, engine.Options{})
+	r := schema(text("You answer for line 4.", "alarm E104 on axis 3, what now?"), plantSchema)
+	r.MaxTokens = 96
+	for b.Loop() {
+		if _, err := h.Generate(b.Context(), r, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
