@@ -45,7 +45,7 @@ func TestShapeOfWhatWasWritten(t *testing.T) {
 }
 
 // small is a sound file of one layer, changed by the case.
-func small(t *testing.T, change func(*gguf.Layout)) error {
+func small(t testing.TB, change func(*gguf.Layout)) []byte {
 	t.Helper()
 	s := shape.Shape{Arch: "llama", Layers: 1, Hidden: 32, Heads: 2, KVHeads: 1, HeadDim: 16, FFN: 64, Vocab: 10}
 	var l gguf.Layout
@@ -65,12 +65,15 @@ func small(t *testing.T, change func(*gguf.Layout)) error {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	h, err := gguf.Read(bytes.NewReader(b.Bytes()), int64(b.Len()))
+	return b.Bytes()
+}
+
+func of(b []byte) (shape.Shape, error) {
+	h, err := gguf.Read(bytes.NewReader(b), int64(len(b)))
 	if err != nil {
-		t.Fatal(err)
+		return shape.Shape{}, err
 	}
-	_, err = shape.Of(h)
-	return err
+	return shape.Of(h)
 }
 
 func TestContradictions(t *testing.T) {
@@ -94,7 +97,7 @@ func TestContradictions(t *testing.T) {
 		{"factors of nothing", func(l *gguf.Layout) { l.Add("rope_freqs.weight", gguf.F32, 8) }, "rope_freqs"},
 	}
 	for _, tt := range tests {
-		err := small(t, tt.change)
+		_, err := of(small(t, tt.change))
 		switch {
 		case tt.says == "" && err != nil:
 			t.Errorf("%s: %v", tt.name, err)
@@ -130,4 +133,18 @@ func TestRopeFreqs(t *testing.T) {
 	if (shape.Shape{HeadDim: 64}).RopeFreqs() != nil {
 		t.Error("a shape without stretching has factors")
 	}
+}
+
+// FuzzOf reads shapes from files of any bytes. What passes can be planned with.
+func FuzzOf(f *testing.F) {
+	f.Add(small(f, func(*gguf.Layout) {}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s, err := of(b)
+		if err != nil {
+			return
+		}
+		if s.Layers < 1 || s.Vocab < 1 || s.Hidden < 1 || s.KVBytesPerToken() > 1<<50 || s.TensorBytes(shape.Q8_0) == 0 {
+			t.Fatalf("an impossible shape passed: %+v", s)
+		}
+	})
 }

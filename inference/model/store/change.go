@@ -33,7 +33,7 @@ func (s *Store) lock() (unlock func(), err error) {
 }
 
 func flock(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	f, err := os.OpenFile(path, os.O_RDONLY|os.O_CREATE, 0o644) // root's file is the daemon's lock too
 	if err != nil {
 		return nil, err
 	}

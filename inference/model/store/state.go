@@ -114,6 +114,9 @@ func (s *Store) writeJSON(name string, v any) error {
 
 func (s *Store) replace(name string, b []byte) error {
 	path := s.path(name)
+	if err := s.fs.RemoveAll(path + ".new"); err != nil { // of a try that was cut off, maybe another user's
+		return err
+	}
 	if err := s.write(path+".new", bytes.NewReader(b)); err != nil {
 		return err
 	}
