@@ -108,7 +108,12 @@ func checkShape(h *gguf.Header) error {
 	kv := s.may("attention.head_count_kv", heads, 1, heads)
 	s.want("context_length", 1, 1<<31-1)
 	experts := s.may("expert_count", 0, 0, maxExperts)
-	s.may("expert_used_count", min(experts, 1), min(experts, 1), experts)
+	if experts > 0 {
+		s.want("expert_used_count", 1, experts)
+	} else {
+		s.may("expert_used_count", 0, 0, 0)
+	}
+	s.may("feed_forward_length", 0, 1, 1<<24)
 	s.may("expert_group_count", 0, 0, 0)
 	if s.err != nil {
 		return s.err
@@ -123,6 +128,9 @@ func checkShape(h *gguf.Header) error {
 		return fmt.Errorf("%d attention heads are no multiple of %d key-value heads", heads, kv)
 	case head != value || head != rope || head%2 != 0:
 		return fmt.Errorf("head sizes differ or are odd: key %d, value %d, rope %d", head, value, rope)
+	}
+	if v, ok := h.Value(s.arch + ".classifier.output_labels"); ok && v.Elem != gguf.String {
+		return errors.New("classifier.output_labels is no array of strings")
 	}
 	if t, err := h.Text(s.arch + ".rope.scaling.type"); err == nil && !slices.Contains([]string{"none", "linear", "yarn", "longrope"}, t) {
 		return fmt.Errorf("rope.scaling.type %q is unknown", t)

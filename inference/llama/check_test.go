@@ -132,6 +132,29 @@ func TestVocabulariesThatLie(t *testing.T) {
 	})
 }
 
+// TestKeysThatLie names keys that llama.cpp asserts on while it reads them.
+func TestKeysThatLie(t *testing.T) {
+	base := []any{"general.architecture", "llama", "tokenizer.ggml.model", "llama", "tokenizer.ggml.tokens", []string{"a", "b"},
+		"llama.block_count", uint32(1), "llama.embedding_length", uint32(64), "llama.attention.head_count", uint32(4), "llama.context_length", uint32(64)}
+	for name, c := range map[string]struct {
+		keys []any
+		why  string
+	}{
+		"good but empty":      {nil, "no tensors"},
+		"experts without use": {[]any{"llama.expert_count", uint32(8)}, "expert_used_count"},
+		"use without experts": {[]any{"llama.expert_used_count", uint32(2)}, "expert_used_count"},
+		"too many experts":    {[]any{"llama.expert_count", uint32(513), "llama.expert_used_count", uint32(1)}, "expert_count"},
+		"expert groups":       {[]any{"llama.expert_count", uint32(8), "llama.expert_used_count", uint32(2), "llama.expert_group_count", uint32(3)}, "expert_group_count"},
+		"widths as text":      {[]any{"llama.feed_forward_length", []string{"x"}}, "feed_forward_length"},
+		"heads as numbers":    {[]any{"llama.attention.head_count", []float32{4}}, "head_count"},
+		"labels as numbers":   {[]any{"llama.classifier.output_labels", []int32{4}}, "output_labels"},
+		"unknown scaling":     {[]any{"llama.rope.scaling.type", "magic"}, "magic"},
+		"key size":            {[]any{"llama.attention.key_length", uint32(32)}, "head sizes"},
+	} {
+		t.Run(name, func(t *testing.T) { refuse(t, layout(t, append(append([]any{}, base...), c.keys...)...), c.why) })
+	}
+}
+
 // TestShapesThatLie changes single hyperparameters of a good file: each of these
 // would abort or crash llama.cpp.
 func TestShapesThatLie(t *testing.T) {
