@@ -13,6 +13,7 @@ import (
 
 // conformCommand tests a board from outside.
 func conformCommand() *cobra.Command {
+	var b brokerFlags
 	var o conform.Options
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -23,13 +24,16 @@ what it did. It works for any board that speaks the topics of docs/mqtt, also
 for one that is no Lineside. It asks real prompts, so it takes a few minutes on
 a real board. Exit code 1: a check failed.`,
 		Example: `  lineside conform --broker mqtt://127.0.0.1:1883 --board demo
-  lineside conform --broker mqtts://broker.plant:8883 --board b03 --client laptop \
+  lineside conform --broker mqtts://broker.plant --board b03 --client laptop \
       --ca ca.crt --cert laptop.crt --key laptop.key --mqtt 3.1.1 --json`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if o.Connect.URL == "" || o.Topics.Board == "" {
-				return fmt.Errorf("%w: --broker and --board are needed", errUsage)
+			if b.board == "" {
+				return fmt.Errorf("%w: --board is needed", errUsage)
 			}
+			b.who()
+			o.Topics, o.Client = b.topics(), b.client
+			o.Connect = wire.Options{URL: b.url, Version: b.version, Username: b.username, PasswordFile: b.passwordFile, TLS: b.tls}
 			var results []conform.Result
 			err := conform.Run(c.Context(), o, func(r conform.Result) {
 				results = append(results, r)
@@ -48,19 +52,10 @@ a real board. Exit code 1: a check failed.`,
 			return verdict(c.OutOrStdout(), o.Topics, results, asJSON)
 		},
 	}
+	b.register(cmd)
 	f := cmd.Flags()
-	f.StringVar(&o.Connect.URL, "broker", "", "broker's `URL`, mqtt:// or mqtts://")
-	f.StringVar(&o.Topics.Board, "board", "", "board's `id`")
-	f.StringVar(&o.Topics.Prefix, "prefix", "", "topic `prefix` of the plant")
-	f.StringVar(&o.Client, "client", "conform", "`name` to ask as; the broker's access list must allow it")
 	f.StringVar(&o.Prompt, "prompt", "Name three parts of a pump.", "`text` to ask")
 	f.DurationVar(&o.Wait, "wait", 0, "longest wait for one answer (default 1m)")
-	f.StringVar(&o.Connect.Version, "mqtt", wire.VersionAuto, "auto, 3.1.1 or 5")
-	f.StringVar(&o.Connect.Username, "username", "", "broker's user `name`")
-	f.StringVar(&o.Connect.PasswordFile, "password-file", "", "`file` with the password on its first line")
-	f.StringVar(&o.Connect.TLS.CAFile, "ca", "", "PEM `file` of the authority that signed the broker's certificate")
-	f.StringVar(&o.Connect.TLS.CertFile, "cert", "", "PEM `file` of the client's certificate")
-	f.StringVar(&o.Connect.TLS.KeyFile, "key", "", "PEM `file` of its key")
 	f.BoolVar(&asJSON, "json", false, "print the report as JSON")
 	return cmd
 }
