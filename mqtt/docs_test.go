@@ -1,11 +1,16 @@
 package mqtt_test
 
 import (
+	"context"
+	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"lineside/mqtt"
 	"lineside/mqtt/mqtttest"
 	"lineside/mqtt/wire"
 )
@@ -64,5 +69,94 @@ func TestDocsMosquitto(t *testing.T) {
 				o.TLS.CAFile = ca.CA
 			}})
 		})
+	}
+}
+
+// TestIntegratorExamples runs every shell example of docs/integrator.md.
+func TestIntegratorExamples(t *testing.T) {
+	for _, tool := range []string{"mosquitto_rr", "mosquitto_pub", "mosquitto_sub"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skip(tool + " is not installed: apt-get install mosquitto-clients")
+		}
+	}
+	page, err := os.ReadFile("../docs/integrator.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := mqtttest.StartMosquitto(t)
+	b := mqtttest.StartBoard(t, m.URL(), wire.Version5, "b03", func(c *mqtt.Config) { c.Prefix = "" })
+	b.WaitUp(t)
+	if err := b.Publish(t.Context(), mqtt.Outgoing{Topic: b.Topics.Info(), Payload: []byte(`{"v":1,"board":"b03"}`), QoS: 1, Retain: true}); err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan struct{})
+	serving, stop := context.WithCancel(context.Background())
+	go func() {
+		defer close(served)
+		serve(serving, b)
+	}()
+	defer func() {
+		stop()
+		<-served
+	}()
+	host, port, _ := strings.Cut(m.Addr, ":")
+	examples := 0
+	for _, block := range strings.Split(string(page), "```sh\n")[1:] {
+		script, _, _ := strings.Cut(block, "```")
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		out, err := exec.CommandContext(ctx, "sh", "-ec", strings.ReplaceAll(script, "-h broker.plant", "-h "+host+" -p "+port)).CombinedOutput()
+		cancel()
+		if err != nil {
+			t.Errorf("%s\n%v: %s", script, err, out)
+		}
+		switch {
+		case strings.Contains(script, "mosquitto_rr") && !strings.Contains(string(out), `"code":0`):
+			t.Errorf("%s\nprints %s", script, out)
+		case strings.Contains(script, "mosquitto_sub") && (!strings.Contains(string(out), `"state":"ready"`) || !strings.Contains(string(out), `"board":"b03"`)):
+			t.Errorf("%s\nprints %s", script, out)
+		}
+		examples++
+	}
+	if examples != 7 {
+		t.Errorf("%d examples ran, want 7", examples)
+	}
+}
+
+// TestNodeRedFlow: the flow is well formed and uses topics of the API.
+func TestNodeRedFlow(t *testing.T) {
+	b, err := os.ReadFile("../docs/mqtt/node-red-flow.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var nodes []struct {
+		ID, Type, Z, Topic, Broker, Retain string
+		Wires                              [][]string
+	}
+	if err := json.Unmarshal(b, &nodes); err != nil {
+		t.Fatal(err)
+	}
+	ids := map[string]bool{}
+	for _, n := range nodes {
+		if ids[n.ID] {
+			t.Errorf("two nodes %s", n.ID)
+		}
+		ids[n.ID] = true
+	}
+	for _, n := range nodes {
+		for _, wires := range n.Wires {
+			for _, to := range wires {
+				if !ids[to] {
+					t.Errorf("%s leads to %s, which is not there", n.ID, to)
+				}
+			}
+		}
+		if strings.HasPrefix(n.Type, "mqtt ") {
+			if _, err := (mqtt.Topics{}).Parse(n.Topic); err != nil || !ids[n.Broker] {
+				t.Errorf("%s: %v", n.ID, err)
+			}
+		}
+		if n.Type == "mqtt out" && n.Retain != "false" {
+			t.Errorf("%s retains asks", n.ID)
+		}
 	}
 }
