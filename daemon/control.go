@@ -23,7 +23,7 @@ const (
 func (d *Daemon) control(ctx context.Context) error {
 	t := time.NewTicker(controlEvery)
 	defer t.Stop()
-	var health, info, dog time.Time
+	var health, info, dog, beat time.Time
 	ready := false
 	for {
 		fresh := false
@@ -57,6 +57,10 @@ func (d *Daemon) control(ctx context.Context) error {
 				health = now
 				d.publishHealth(ctx, now)
 			}
+		}
+		if d.Light != nil && now.Sub(beat) >= lamp.BeatEvery && d.alive(now) {
+			beat = now
+			d.tell(d.Light.Beat())
 		}
 		if d.Notifier != nil && d.Notifier.WatchdogEvery() > 0 && now.Sub(dog) >= d.Notifier.WatchdogEvery()/2 && d.alive(now) {
 			dog = now

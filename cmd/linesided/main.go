@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"lineside/daemon/config"
@@ -27,7 +28,14 @@ const (
 	exitUsage  = 2
 )
 
+// memoryLimit is what the heap is kept to where GOMEMLIMIT names nothing else, in
+// bytes: the daemon shares a small board with a model.
+const memoryLimit = 24 << 20
+
 func main() {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()

@@ -79,7 +79,6 @@ dir = "%[3]s/state"
 		}
 	}
 	cmd := exec.Command(bin, "--config", filepath.Join(dir, "lineside.toml"))
-	cmd.Env = append(os.Environ(), "GOMEMLIMIT=28MiB")
 	var log strings.Builder
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Start(); err != nil {

@@ -180,7 +180,7 @@ dir = "%[5]s/state"
 	if w.log, err = os.Create(filepath.Join(w.dir, "log")); err != nil {
 		t.Fatal(err)
 	}
-	w.client = mqtttest.Observe(t, w.broker.URL(), version, "", "plc", []string{"llm/v1/b03/status", "llm/v1/b03/event"}, nil)
+	w.client = mqtttest.Observe(t, w.broker.URL(), version, "", "plc", []string{"llm/v1/+/status", "llm/v1/+/event"}, nil)
 	t.Cleanup(func() {
 		if w.cmd != nil {
 			w.kill()
@@ -244,12 +244,17 @@ func (w *world) killEngine() {
 // state waits until the newest status is of this state.
 func (w *world) state(want string) (s mqtt.Status) {
 	w.t.Helper()
+	return w.stateOf("b03", want)
+}
+
+func (w *world) stateOf(board, want string) (s mqtt.Status) {
+	w.t.Helper()
 	limit := time.After(30 * time.Second)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		for _, m := range w.client.Messages() {
-			if strings.HasSuffix(m.Topic, "/status") {
+			if m.Topic == "llm/v1/"+board+"/status" {
 				_ = json.Unmarshal(m.Payload, &s)
 			}
 		}
