@@ -1,0 +1,240 @@
+// Package engine_test runs the engine over the real runtime and a tiny model:
+// what the fake cannot show. It needs cgo.
+package engine_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"lineside/inference"
+	"lineside/inference/chat"
+	"lineside/inference/engine"
+	"lineside/inference/llama"
+	"lineside/inference/model/gguf"
+	"lineside/inference/model/modeltest"
+	"lineside/inference/model/shape"
+)
+
+const schema = `{"type":"object","additionalProperties":false,"required":["severity","minutes","note"],
+ "properties":{"severity":{"enum":["info","warning","critical"]},"minutes":{"type":"integer","minimum":0,"maximum":480},
+  "note":{"type":"string","maxLength":20},"parts":{"type":"array","maxItems":3,"items":{"enum":["pump","valve"]}}}}`
+
+// open runs an engine over a tiny model until the test ends.
+func open(t *testing.T, o engine.Options) *engine.Engine {
+	t.Helper()
+	path := modeltest.Tiny(t, "tiny", shape.Q4_0)
+	rt, err := llama.Open(t.Context(), path, llama.Options{Cells: 1024, Sequences: 16, Batch: 128, Chunk: 64, Threads: 2})
+	if errors.Is(err, llama.ErrNoCgo) {
+		t.Skip("built without cgo")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(rt.Close)
+	f, err := gguf.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	meta, err := chat.ReadMetadata(f.Header)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template, err := chat.New(meta, rt.Vocabulary())
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	e, err := engine.New(rt, rt.Vocabulary(), template, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- e.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return e
+}
+
+func request(system, user string) *inference.Request {
+	return &inference.Request{MaxTokens: 60, Messages: []inference.Message{
+		{Role: inference.RoleSystem, Content: system}, {Role: inference.RoleUser, Content: user}}}
+}
+
+const manual = "You answer for line 4. E100: pump valve conveyor. E101: spindle coolant pressure. E102: drive axis sensor."
+
+// TestDeterministicUnderLoad: the same bytes alone and among others, on real arithmetic.
+func TestDeterministicUnderLoad(t *testing.T) {
+	e := open(t, engine.Options{})
+	if err := e.Pin(t.Context(), []inference.Message{{Role: inference.RoleSystem, Content: manual}}); err != nil {
+		t.Fatal(err)
+	}
+	exact := func(i int) string {
+		r := request(manual, fmt.Sprint("exact ", i))
+		r.Deterministic = true
+		if i == 1 {
+			r.Sampling = inference.Sampling{Temperature: 1, Seed: 7}
+		}
+		res, err := e.Generate(t.Context(), r, nil)
+		if err != nil {
+			t.Error(err)
+			return ""
+		}
+		return res.Text
+	}
+	want := []string{exact(0), exact(1)}
+	var wg sync.WaitGroup
+	for i := range 12 {
+		wg.Go(func() {
+			if _, err := e.Generate(t.Context(), request(manual, fmt.Sprint("noise ", i)), nil); err != nil {
+				t.Error(err)
+			}
+		})
+		wg.Go(func() {
+			if got := exact(i % 2); got != want[i%2] {
+				t.Errorf("under load %q, alone %q", got, want[i%2])
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// TestRestart: a pinned prefix is found again by the next engine, and used.
+func TestRestart(t *testing.T) {
+	o := engine.Options{StateDir: t.TempDir(), StateKey: "tiny"}
+	skill := []inference.Message{{Role: inference.RoleSystem, Content: manual}}
+	var want string
+	t.Run("before", func(t *testing.T) {
+		e := open(t, o)
+		if err := e.Pin(t.Context(), skill); err != nil {
+			t.Fatal(err)
+		}
+		res, err := e.Generate(t.Context(), request(manual, "what now?"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = res.Text
+	})
+	t.Run("after", func(t *testing.T) {
+		e := open(t, o)
+		res, err := e.Generate(t.Context(), request(manual, "what now?"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res.Text != want || res.Usage.Cached*2 < res.Usage.Prompt {
+			t.Errorf("%q with %d of %d tokens cached, before %q", res.Text, res.Usage.Cached, res.Usage.Prompt, want)
+		}
+	})
+}
+
+// TestSoak sends asks of many kinds and then counts cells, memory and files.
+func TestSoak(t *testing.T) {
+	asks := 3000
+	if testing.Short() {
+		asks = 150
+	}
+	e := open(t, engine.Options{Slots: 6, Queue: 12})
+	burst := func(n int) {
+		var wg sync.WaitGroup
+		for c := range 10 {
+			wg.Go(func() {
+				rng := rand.New(rand.NewPCG(uint64(c), uint64(n)))
+				for range n / 10 {
+					random(t, e, rng)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	burst(asks / 3)
+	memory, files := resident(t), openFiles(t)
+	burst(asks)
+	if _, err := e.Generate(t.Context(), request(manual, "the last one"), nil); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(5 * time.Second); e.Stats().Running > 0 && time.Now().Before(end); {
+		// the last step is being booked
+	}
+	if s := e.Stats(); s.CellsUsed != s.PrefixTokens || s.Running != 0 || s.Waiting != 0 || s.Faults != 0 {
+		t.Errorf("%d cells used, %d of the tree, %d running, %d waiting, %d faults", s.CellsUsed, s.PrefixTokens, s.Running, s.Waiting, s.Faults)
+	}
+	if now := openFiles(t); now > files {
+		t.Errorf("%d files open, %d before", now, files)
+	}
+	if now := resident(t); now > memory+32<<20 {
+		t.Errorf("%d MB resident, %d MB before", now>>20, memory>>20)
+	}
+}
+
+func random(t *testing.T, e *engine.Engine, rng *rand.Rand) {
+	r := request(strings.Repeat(manual, 1+rng.IntN(3)), fmt.Sprint("ask ", rng.IntN(100)))
+	r.MaxTokens = 1 + rng.IntN(80)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	switch rng.IntN(8) {
+	case 0:
+		cancel()
+	case 1:
+		defer time.AfterFunc(time.Duration(rng.IntN(30))*time.Millisecond, cancel).Stop()
+	case 2:
+		r.Deadline = time.Now().Add(time.Duration(rng.IntN(50)) * time.Millisecond)
+	case 3:
+		r.Sampling = inference.Sampling{Temperature: 1, TopP: .9}
+	case 4:
+		r.Messages[1].Content = strings.Repeat("far too long ", 500)
+	case 5:
+		r.Deterministic = rng.IntN(4) == 0
+	}
+	held := rng.IntN(2) == 0
+	if held {
+		r.Format = inference.Format{Kind: inference.FormatJSONSchema, Schema: json.RawMessage(schema)}
+	}
+	res, err := e.Generate(ctx, r, nil)
+	switch {
+	case err == nil && held && !json.Valid([]byte(res.Text)):
+		t.Errorf("answer %q is no JSON (%s)", res.Text, res.Finish)
+	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, inference.ErrBusy),
+		errors.Is(err, inference.ErrTooLong), errors.Is(err, inference.ErrSchema):
+	default:
+		t.Error(err)
+	}
+}
+
+// resident is the memory of this process in bytes.
+func resident(t *testing.T) int {
+	t.Helper()
+	b, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		t.Skip(err)
+	}
+	var size, pages int
+	if _, err := fmt.Sscan(string(b), &size, &pages); err != nil {
+		t.Fatal(err)
+	}
+	return pages * os.Getpagesize()
+}
+
+// openFiles is how many files this process has open.
+func openFiles(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Skip(err)
+	}
+	return len(entries)
+}
