@@ -11,8 +11,16 @@ import (
 // Runtime cannot be had without cgo.
 type Runtime struct{ engine.Runtime }
 
-// Open returns ErrNoCgo.
-func Open(context.Context, string, Options) (*Runtime, error) { return nil, ErrNoCgo }
+// Open checks options and file as the real one does, and then returns ErrNoCgo.
+func Open(_ context.Context, path string, o Options) (*Runtime, error) {
+	if err := o.withDefaults().check(); err != nil {
+		return nil, err
+	}
+	if err := check(path, false); err != nil {
+		return nil, err
+	}
+	return nil, ErrNoCgo
+}
 
 // Close does nothing.
 func (*Runtime) Close() {}
@@ -26,5 +34,10 @@ type Vocabulary struct{ engine.Vocabulary }
 // Close does nothing.
 func (Vocabulary) Close() {}
 
-// LoadVocabulary returns ErrNoCgo.
-func LoadVocabulary(string) (Vocabulary, error) { return Vocabulary{}, ErrNoCgo }
+// LoadVocabulary checks the file as the real one does, and then returns ErrNoCgo.
+func LoadVocabulary(path string) (Vocabulary, error) {
+	if err := check(path, true); err != nil {
+		return Vocabulary{}, err
+	}
+	return Vocabulary{}, ErrNoCgo
+}

@@ -1,3 +1,5 @@
+//go:build cgo
+
 package llama_test
 
 import (
@@ -37,7 +39,6 @@ func TestNothingIsLeft(t *testing.T) {
 	path := modeltest.Tiny(t, "tiny", shape.F16) // some 30 MB with its context
 	cycle := func() {
 		r, err := llama.Open(t.Context(), path, llama.Options{Cells: 4096, Threads: 3})
-		skipWithoutCgo(t, err)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -60,9 +61,6 @@ func TestNothingIsLeft(t *testing.T) {
 // TestOlderProcessor starts this very test under emulation of a processor that
 // lacks what it was built for.
 func TestOlderProcessor(t *testing.T) {
-	if _, err := llama.LoadVocabulary(""); errors.Is(err, llama.ErrNoCgo) {
-		t.Skip("needs cgo: ", err)
-	}
 	old := map[string][]string{
 		"amd64": {"qemu-x86_64-static", "-cpu", "qemu64"},
 		"arm64": {"qemu-aarch64-static", "-cpu", "cortex-a53"},
