@@ -33,7 +33,7 @@ type Mosquitto struct {
 }
 
 // StartMosquitto starts a broker on a free port of 127.0.0.1 with persistence
-// that is written at once, anonymous access and the extra lines of
+// that is written soon, anonymous access and the extra lines of
 // configuration. It skips the test where Mosquitto is not installed.
 func StartMosquitto(t testing.TB, extra ...string) *Mosquitto {
 	t.Helper()
@@ -68,7 +68,7 @@ func (m *Mosquitto) Configure(lines ...string) {
 		"persistence true",
 		"persistence_location " + m.Dir + "/",
 		"autosave_interval 1",
-		"autosave_on_changes true", // every change is on disk at once: kill -9 loses nothing
+		"autosave_on_changes true", // on disk soon after every change; kill -9 may lose what was just acknowledged
 		"max_queued_messages 100000",
 	}, lines...)...)
 }
