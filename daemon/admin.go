@@ -18,7 +18,7 @@ func (d *Daemon) admin(payload []byte, to mqtt.Address) {
 	case refusal != nil:
 		ans.ID, ans.Code, ans.Text = refusal.ID, refusal.Code, refusal.Text
 	default:
-		ans.Code, ans.Text = d.verb(to.Verb)
+		ans.Code, ans.Text = d.verb(to.Verb, req.Model)
 	}
 	ans.Status, ans.Stamps = ans.Code.String(), d.stamps()
 	d.Log.Info("admin", "operator", to.Client, "verb", to.Verb, "code", int(ans.Code))
@@ -26,7 +26,7 @@ func (d *Daemon) admin(payload []byte, to mqtt.Address) {
 }
 
 // verb does what an operator wants.
-func (d *Daemon) verb(verb string) (mqtt.Code, string) {
+func (d *Daemon) verb(verb, model string) (mqtt.Code, string) {
 	switch verb {
 	case "drain", "resume":
 		d.Drain(verb == "drain")
@@ -35,7 +35,16 @@ func (d *Daemon) verb(verb string) (mqtt.Code, string) {
 		nudge(d.skills)
 		return mqtt.OK, "the skills are being read again"
 	case "use-model":
-		return mqtt.BadRequest, "this board changes its model with: lineside model activate"
+		switch {
+		case d.UseModel == nil:
+			return mqtt.BadRequest, "this board's model cannot be changed over MQTT: lineside model activate, then restart the engine"
+		case model == "":
+			return mqtt.BadRequest, "the field \"model\" is missing: name a model that is on the board"
+		}
+		if err := d.UseModel(model); err != nil {
+			return mqtt.Denied, err.Error()
+		}
+		return mqtt.OK, "the model is being changed: the info topic tells when it has"
 	}
 	return mqtt.BadRequest, "unknown verb: drain, resume, reload and use-model are known"
 }

@@ -97,6 +97,7 @@ type Options struct {
 	Child     Child
 	Clock     func() string             // what the clock is worth: mqtt.ClockSynced and so on; nil: synced
 	Permit    func(licence.Class) error // what the model's licence says to a use; nil: everything
+	UseModel  func(name string) error   // asks for another model; nil: it cannot be changed here
 	About     About
 	Boot      string // new at every start
 	AliveFile string // its time is when the board was last alive; empty: not kept

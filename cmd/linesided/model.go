@@ -11,8 +11,11 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"lineside/daemon"
+	"lineside/daemon/supervise"
+	"lineside/daemon/swap"
 	builtin "lineside/inference/model/demo"
 	"lineside/inference/model/licence"
 	models "lineside/inference/model/store"
@@ -31,7 +34,14 @@ func (h *house) openModel(o *daemon.Options) error {
 	if err != nil {
 		return fmt.Errorf("open the models: %w", err)
 	}
-	item, err := store.Active()
+	so := swap.Options{
+		Store: store, Engine: o.Engine, Patience: modelPatience, Log: h.log,
+		Command: func(path string) supervise.Command { return engineCommand(h.config, path) },
+	}
+	if h.child != nil {
+		so.Child = h.child
+	}
+	s, err := swap.New(so)
 	switch {
 	case errors.Is(err, models.ErrNoModel) && h.config.Engine.Spawn:
 		return fmt.Errorf("%w: install one and activate it (lineside model --help), or name a file in engine.model", err)
@@ -40,27 +50,26 @@ func (h *house) openModel(o *daemon.Options) error {
 	case err != nil:
 		return err
 	}
-	if err := store.Gate(item); err != nil {
-		return fmt.Errorf("model %s: %w", item.Manifest.Name, err)
+	h.extra = append(h.extra, s.Run)
+	if h.child != nil {
+		h.child.Replace(engineCommand(h.config, s.Active().Path))
+		o.UseModel = s.Propose
 	}
-	site, err := store.Site()
-	if err != nil {
-		return err
-	}
-	stop, err := store.Serve()
-	if err != nil {
-		return err
-	}
-	h.extra = append(h.extra, func(ctx context.Context) error { <-ctx.Done(); stop(); return nil })
-	h.config.Engine.Model = item.Path
-	id := item.Manifest.Licence
-	o.Permit = func(c licence.Class) error { return site.Use(id, c) }
+	o.Permit = s.Permit
+	o.About.Model = func() mqtt.ModelInfo { return describe(s.Active()) }
+	return nil
+}
+
+// modelPatience is how long a new model may take to load: gigabytes from an SD card.
+const modelPatience = 5 * time.Minute
+
+// describe is what info says of a model.
+func describe(item models.Item) mqtt.ModelInfo {
 	info := mqtt.ModelInfo{Name: item.Manifest.Name, Quant: item.Manifest.Facts.Quantization, SHA256: weights(item)}
-	if d, ok := licence.Of(id); ok {
+	if d, ok := licence.Of(item.Manifest.Licence); ok {
 		info.Licence = strings.Trim(d.Display+"; "+d.Title, "; ")
 	}
-	o.About.Model = func() mqtt.ModelInfo { return info }
-	return nil
+	return info
 }
 
 // weights is the hash of an item's weights, as its manifest has it.

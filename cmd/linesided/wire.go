@@ -82,12 +82,12 @@ func assemble(c config.Config, stderr io.Writer) (*house, error) {
 	if o.Engine, err = inference.NewClient(c.Engine.Socket); err != nil {
 		return nil, err
 	}
+	if c.Engine.Spawn {
+		h.child = supervise.New(engineCommand(c, c.Engine.Model), h.log)
+		o.Child = h.child
+	}
 	if err := h.openModel(&o); err != nil {
 		return nil, err
-	}
-	if c.Engine.Spawn {
-		h.child = supervise.New(engineCommand(h.config), h.log)
-		o.Child = h.child
 	}
 	if err := h.openBus(&o); err != nil {
 		return nil, err
@@ -249,10 +249,10 @@ func (h *house) onHangup(ctx context.Context) error {
 	}
 }
 
-// engineCommand is how the engine is started here.
-func engineCommand(c config.Config) supervise.Command {
+// engineCommand is how the engine is started here with a model.
+func engineCommand(c config.Config, model string) supervise.Command {
 	e := c.Engine
-	args := []string{"--model", e.Model, "--listen", e.Socket, "--slots", strconv.Itoa(e.Slots), "--ctx", strconv.Itoa(e.Context)}
+	args := []string{"--model", model, "--listen", e.Socket, "--slots", strconv.Itoa(e.Slots), "--ctx", strconv.Itoa(e.Context)}
 	if e.Threads > 0 {
 		args = append(args, "--threads", strconv.Itoa(e.Threads))
 	}

@@ -39,12 +39,13 @@ type Child struct {
 	command Command
 	log     *slog.Logger
 
-	mu      sync.Mutex
-	process *exec.Cmd
-	why     string // why it is down; empty while it runs
-	at      time.Time
-	last    string // last line of its stderr
-	starts  int
+	mu       sync.Mutex
+	process  *exec.Cmd
+	why      string // why it is down; empty while it runs
+	at       time.Time
+	last     string // last line of its stderr
+	replaced bool   // its end was wanted
+	starts   int
 }
 
 // New makes a child that Run starts. Its stderr goes to log line by line.
@@ -81,6 +82,19 @@ func (c *Child) Restart(why string) {
 	}
 }
 
+// Replace ends the child properly and has Run start another command in its
+// place at once.
+func (c *Child) Replace(command Command) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.command, c.replaced = command, true
+	if c.process != nil {
+		_ = c.process.Process.Signal(syscall.SIGTERM) // it may have ended meanwhile
+		process := c.process.Process
+		time.AfterFunc(stopWait, func() { _ = process.Kill() }) // harmless once it has ended
+	}
+}
+
 // Run keeps the child running until ctx ends, then stops it, and returns nil.
 func (c *Child) Run(ctx context.Context) error {
 	runtime.LockOSThread() // the child dies with the thread that started it
@@ -91,6 +105,10 @@ func (c *Child) Run(ctx context.Context) error {
 		err := c.once(ctx)
 		if ctx.Err() != nil {
 			return nil
+		}
+		if c.wanted() {
+			pause = firstPause
+			continue
 		}
 		if time.Since(began) >= steady {
 			pause = firstPause
@@ -109,7 +127,11 @@ func (c *Child) Run(ctx context.Context) error {
 
 // once runs the child to its end.
 func (c *Child) once(ctx context.Context) error {
-	cmd := exec.CommandContext(ctx, c.command.Program, c.command.Args...)
+	c.mu.Lock()
+	command := c.command
+	c.replaced = false
+	c.mu.Unlock()
+	cmd := exec.CommandContext(ctx, command.Program, command.Args...)
 	cmd.SysProcAttr = attributes()
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = stopWait
@@ -136,6 +158,16 @@ func (c *Child) once(ctx context.Context) error {
 	c.process = nil
 	c.mu.Unlock()
 	return err
+}
+
+// wanted tells whether the child ended because it was replaced.
+func (c *Child) wanted() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.replaced {
+		c.why, c.at = "the model is being changed", time.Now()
+	}
+	return c.replaced
 }
 
 // read logs what the child says and keeps the last line: it is the reason

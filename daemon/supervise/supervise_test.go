@@ -60,6 +60,15 @@ func TestStartsAgain(t *testing.T) {
 	until(func() bool { why, _ := c.Down(); return c.Starts() == 2 && why == "" })
 }
 
+func TestReplace(t *testing.T) {
+	c, until := run(t, "exec sleep 60")
+	until(func() bool { return c.Starts() == 1 })
+	c.Replace(Command{Program: "/bin/sh", Args: []string{"-c", "echo other model >&2; exit 1"}})
+	until(func() bool { why, _ := c.Down(); return why == "other model" })
+	c.Replace(Command{Program: "/bin/sh", Args: []string{"-c", "exec sleep 60"}})
+	until(func() bool { why, _ := c.Down(); return why == "" })
+}
+
 func TestMissingProgram(t *testing.T) {
 	c := New(Command{Program: "/nonexistent/engine"}, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
