@@ -10,6 +10,10 @@ import (
 // names no limit; it may go on beyond them as long as there are cells.
 const openAnswer = 256
 
+// alarmSlots are slots beyond the limit for asks above ordinary priority, so
+// that an alarm does not wait for the end of somebody's long answer.
+const alarmSlots = 1
+
 // enqueue puts an ask in the queue or says when to come back.
 func (e *Engine) enqueue(a *ask) error {
 	e.mu.Lock()
@@ -35,6 +39,9 @@ func (e *Engine) admit(now time.Time) error {
 		e.mu.Lock()
 		a, most := e.queue.first(), e.dials.Slots
 		e.mu.Unlock()
+		if a != nil && a.req.Priority > 0 {
+			most = min(most+alarmSlots, e.limits.Sequences-1)
+		}
 		if a == nil || len(e.slots) >= most {
 			return nil
 		}

@@ -60,7 +60,7 @@ func TestSeed(t *testing.T) {
 		}
 		return ids
 	}
-	if draw(1) != draw(1) {
+	if a, b := draw(1), draw(1); a != b {
 		t.Error("the same seed drew other tokens")
 	}
 	if draw(1) == draw(2) {

@@ -105,6 +105,35 @@ func TestOrderOfService(t *testing.T) {
 	})
 }
 
+// TestAlarmFindsASlot: all slots are taken by answers that never end, and an
+// alarm is answered all the same.
+func TestAlarmFindsASlot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t, enginetest.Config{EndOneIn: -1, PassTime: every(time.Second)}, engine.Options{Slots: 2})
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		for i := range 3 {
+			wg.Go(func() {
+				r := text("", fmt.Sprint("go on ", i))
+				r.MaxTokens = 500
+				_, _ = h.Generate(ctx, r, nil)
+			})
+		}
+		time.Sleep(2 * time.Second)
+		alarm := text("", "fire")
+		alarm.Priority, alarm.MaxTokens = 10, 5
+		if res := h.ask(t, alarm); res.Timings.Total > 8*time.Second {
+			t.Errorf("the alarm took %s", res.Timings.Total)
+		}
+		if s := h.Stats(); s.Waiting != 1 {
+			t.Errorf("%d asks wait, want the third ordinary one", s.Waiting)
+		}
+		cancel()
+		wg.Wait()
+		h.stop()
+	})
+}
+
 // TestGap holds passes to their stated size while an answer runs, and the
 // answer to a token in every one of them, however long the prompts beside it.
 func TestGap(t *testing.T) {
