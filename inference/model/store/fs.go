@@ -5,6 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -38,8 +39,29 @@ type Writer interface {
 // OS is the operating system's disk.
 type OS struct{}
 
-// MkdirAll makes a folder and those above it.
-func (OS) MkdirAll(dir string) error { return os.MkdirAll(dir, 0o755) }
+// MkdirAll makes a folder and those above it. What root makes belongs to whom the
+// folder above belongs: a technician's sudo must not lock the daemon out.
+func (OS) MkdirAll(dir string) error {
+	var made []string
+	above := dir
+	for ; ; above = filepath.Dir(above) {
+		if _, err := os.Stat(above); err == nil || above == filepath.Dir(above) {
+			break
+		}
+		made = append(made, above)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil || os.Geteuid() != 0 || len(made) == 0 {
+		return err
+	}
+	var st unix.Stat_t
+	err := unix.Stat(above, &st)
+	for _, d := range made {
+		if err == nil {
+			err = os.Lchown(d, int(st.Uid), int(st.Gid))
+		}
+	}
+	return err
+}
 
 // ReadDir lists a folder by name.
 func (OS) ReadDir(dir string) ([]fs.DirEntry, error) { return os.ReadDir(dir) }

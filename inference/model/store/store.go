@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -92,7 +93,8 @@ func Open(dir string, o Options) (*Store, error) {
 		return nil, err
 	}
 	for _, e := range left {
-		if err := s.fs.RemoveAll(s.path(trashDir, e.Name())); err != nil {
+		err := s.fs.RemoveAll(s.path(trashDir, e.Name()))
+		if err != nil && !errors.Is(err, fs.ErrPermission) { // another user's stays until that one comes
 			return nil, err
 		}
 	}

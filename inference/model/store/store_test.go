@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -517,4 +518,24 @@ func TestLicenceGate(t *testing.T) {
 		t.Errorf("%q runs after the purge", got)
 	}
 	activate(t, s, "free")
+}
+
+// TestRootLeavesTheStoreToTheDaemon makes a store as sudo does, below a folder that
+// belongs to somebody else.
+func TestRootLeavesTheStoreToTheDaemon(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to give folders away")
+	}
+	const daemon = 4242
+	dir := t.TempDir()
+	if err := os.Chown(dir, daemon, daemon); err != nil {
+		t.Fatal(err)
+	}
+	install(t, open(t, filepath.Join(dir, "a", "models"), nil), made(t, "one", 100, nil))
+	for _, sub := range []string{"a", "a/models", "a/models/objects"} {
+		var st syscall.Stat_t
+		if err := syscall.Stat(filepath.Join(dir, sub), &st); err != nil || st.Uid != daemon || st.Gid != daemon {
+			t.Errorf("%s belongs to %d:%d, %v", sub, st.Uid, st.Gid, err)
+		}
+	}
 }
