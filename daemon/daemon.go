@@ -144,6 +144,7 @@ type Daemon struct {
 	readings  map[string]mqtt.Reading
 	clock     string // as the board's sensors see it; empty: they do not
 	storeTold time.Time
+	denied    time.Time // last denied event
 }
 
 // Sizes of the queues towards the broker, and the number of publishers.
@@ -153,7 +154,8 @@ const (
 	publishers = 48
 )
 
-// New checks the parts and makes a daemon that Run starts.
+// New checks the parts, takes up what the last run left in the store, and makes
+// a daemon that Run starts.
 func New(o Options) (*Daemon, error) {
 	if o.Bus == nil || o.Engine == nil || o.Skills == nil || o.Log == nil {
 		return nil, errors.New("daemon: bus, engine, skills and log are needed")
@@ -192,15 +194,22 @@ func New(o Options) (*Daemon, error) {
 			d.backlog.Down(since)
 		}
 	}
+	// Before the bus can bring anything: an ask that is in the store and that the broker
+	// sends again must find itself known.
+	if err := d.scanSkills(); err != nil {
+		d.Log.Warn("no skills", "err", err)
+	}
+	if d.Store != nil {
+		if err := d.recover(time.Now()); err != nil {
+			d.Log.Error("asks from before the start cannot be read", "err", err)
+		}
+	}
 	return d, nil
 }
 
 // Run works until ctx ends, then answers what is left, which takes a few
 // seconds at most, and returns nil. The bus must stay connected until then.
 func (d *Daemon) Run(ctx context.Context) error {
-	if err := d.scanSkills(); err != nil {
-		d.Log.Warn("no skills", "err", err)
-	}
 	// Three groups end one after the other: control, the workers, then what brings
 	// answers out.
 	outCtx, endOut := context.WithCancel(context.WithoutCancel(ctx))
@@ -215,9 +224,6 @@ func (d *Daemon) Run(ctx context.Context) error {
 	var kept errgroup.Group
 	if d.Store != nil {
 		kept.Go(func() error { return d.Store.Run(storeCtx) })
-		if err := d.recover(time.Now()); err != nil {
-			d.Log.Error("asks from before the start cannot be read", "err", err)
-		}
 	}
 
 	work, workCtx := errgroup.WithContext(ctx)

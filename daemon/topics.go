@@ -106,7 +106,24 @@ func (d *Daemon) publishHealth(ctx context.Context, now time.Time) {
 // event tells that something happened. It is sent in the background; without a
 // connection it is lost, as the log has it too.
 func (d *Daemon) event(name, why, client string, data map[string]any) {
+	if name == mqtt.EventDenied && !d.mayDeny(time.Now()) {
+		return
+	}
 	d.Log.Warn("event", "event", name, "why", why, "client", client)
 	e := mqtt.Event{V: mqtt.Version, Board: d.Topics.Board, Event: name, Why: why, Client: client, Data: data, Stamps: d.stamps()}
 	d.softly(delivery{to: d.Topics.Event(), payload: encode(e), event: true})
+}
+
+// deniedEvery is the least time between two denied events: clients cause them, and
+// must not flood the plant through the board.
+const deniedEvery = time.Second
+
+func (d *Daemon) mayDeny(now time.Time) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if now.Sub(d.denied) < deniedEvery {
+		return false
+	}
+	d.denied = now
+	return true
 }

@@ -24,7 +24,7 @@ const (
 	firstPause = 500 * time.Millisecond
 	longPause  = time.Minute
 	steady     = time.Minute     // a child that ran so long starts from the first pause again
-	stopWait   = 5 * time.Second // from SIGTERM to SIGKILL
+	stopWait   = 3 * time.Second // from SIGTERM to SIGKILL
 	maxLine    = 512             // bytes of a line that is kept as a reason
 )
 
