@@ -179,7 +179,7 @@ func swap(c *cobra.Command, s *store.Store, name string, wait time.Duration) err
 	if !s.Served() {
 		i, err := s.Activate(name)
 		if err == nil {
-			fmt.Fprintf(c.OutOrStdout(), "%s runs from the next start of the daemon\n", i.Manifest.Name)
+			fmt.Fprintf(c.OutOrStdout(), "%s runs from the next start of the engine: sudo systemctl restart lineside-engine linesided\n", i.Manifest.Name)
 		}
 		return err
 	}

@@ -22,6 +22,8 @@ type FS interface {
 	// rest. It makes the file if there is none.
 	Append(path string, keep int64) (Writer, error)
 	Rename(from, to string) error
+	Symlink(target, path string) error
+	Readlink(path string) (string, error)
 	RemoveAll(path string) error
 	// SyncDir makes renames, new names and removals in dir last.
 	SyncDir(dir string) error
@@ -110,6 +112,12 @@ func (OS) Append(path string, keep int64) (Writer, error) {
 
 // Rename gives a file or folder another name, in one step.
 func (OS) Rename(from, to string) error { return os.Rename(from, to) }
+
+// Symlink makes a link that must not be there yet.
+func (OS) Symlink(target, path string) error { return os.Symlink(target, path) }
+
+// Readlink is where a link leads.
+func (OS) Readlink(path string) (string, error) { return os.Readlink(path) }
 
 // RemoveAll removes a file or folder; none is no error.
 func (OS) RemoveAll(path string) error { return os.RemoveAll(path) }

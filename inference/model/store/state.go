@@ -41,6 +41,10 @@ const (
 	siteFile  = "site.json"
 )
 
+// ActiveLink leads to the active model's weights, for an engine that systemd starts.
+// It follows the state: after a power cut between the two, Open puts it right.
+const ActiveLink = "active.gguf"
+
 func (s *Store) path(parts ...string) string {
 	return filepath.Join(append([]string{s.dir}, parts...)...)
 }
@@ -74,7 +78,46 @@ func (s *Store) change(f func(*state) error) error {
 	if err := f(&st); err != nil {
 		return err
 	}
-	return s.writeJSON(stateFile, st)
+	if err := s.writeJSON(stateFile, st); err != nil {
+		return err
+	}
+	return s.point(st)
+}
+
+// point makes ActiveLink lead to the active model, in one step.
+func (s *Store) point(st state) error {
+	link, want := s.path(ActiveLink), ""
+	if st.Active != "" {
+		i, err := s.item(st, objectsDir, st.Active)
+		if err != nil {
+			return err
+		}
+		if i.State == Damaged {
+			return nil // what the link leads to may still load
+		}
+		if want, err = filepath.Rel(s.dir, i.Path); err != nil {
+			return err
+		}
+	}
+	switch got, err := s.fs.Readlink(link); {
+	case err == nil && got == want, errors.Is(err, fs.ErrNotExist) && want == "":
+		return nil
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	if err := s.fs.RemoveAll(link + ".new"); err != nil { // of a try that was cut off
+		return err
+	}
+	if want == "" {
+		return errors.Join(s.fs.RemoveAll(link), s.fs.SyncDir(s.dir))
+	}
+	if err := s.fs.Symlink(want, link+".new"); err != nil {
+		return err
+	}
+	if err := s.fs.Rename(link+".new", link); err != nil {
+		return err
+	}
+	return s.fs.SyncDir(s.dir)
 }
 
 // Site is what the owner has accepted and excepted.

@@ -88,17 +88,29 @@ func Open(dir string, o Options) (*Store, error) {
 			return nil, err
 		}
 	}
+	return s, s.tidy()
+}
+
+// tidy finishes what a power cut left. What belongs to another user stays until that
+// one comes.
+func (s *Store) tidy() error {
 	left, err := s.fs.ReadDir(s.path(trashDir))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, e := range left {
-		err := s.fs.RemoveAll(s.path(trashDir, e.Name()))
-		if err != nil && !errors.Is(err, fs.ErrPermission) { // another user's stays until that one comes
-			return nil, err
+		if err := s.fs.RemoveAll(s.path(trashDir, e.Name())); err != nil && !errors.Is(err, fs.ErrPermission) {
+			return err
 		}
 	}
-	return s, nil
+	st, err := s.readState()
+	if err != nil {
+		return err
+	}
+	if err := s.point(st); err != nil && !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return nil
 }
 
 // Item is one installed bundle.

@@ -96,6 +96,13 @@ func running(t testing.TB, s *store.Store) string {
 	if _, err := s.Verify(t.Context(), i.ID, nil); err != nil {
 		t.Fatalf("the active model %s: %v", i.Manifest.Name, err)
 	}
+	linked, err := filepath.EvalSymlinks(filepath.Join(filepath.Dir(filepath.Dir(i.Dir())), store.ActiveLink))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if path, err := filepath.EvalSymlinks(i.Path); err != nil || linked != path {
+		t.Fatalf("the link leads to %s, the active model is %s (%v)", linked, path, err)
+	}
 	return i.Manifest.Name
 }
 

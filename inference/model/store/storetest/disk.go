@@ -35,6 +35,7 @@ type Disk struct {
 type rename struct {
 	from, to string
 	replaced []byte // content of the file that to was
+	link     string // where the link led that to was
 	existed  bool
 }
 
@@ -70,7 +71,11 @@ func (d *Disk) Cut(lose bool) error {
 		if err := os.Rename(r.to, r.from); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		if r.existed {
+		if r.link != "" {
+			if err := os.Symlink(r.link, r.to); err != nil {
+				return err
+			}
+		} else if r.existed {
 			if err := os.WriteFile(r.to, r.replaced, 0o644); err != nil {
 				return err
 			}
@@ -142,7 +147,9 @@ func (d *Disk) Rename(from, to string) error {
 		return err
 	}
 	r := rename{from: from, to: to}
-	if b, err := os.ReadFile(to); err == nil {
+	if link, err := os.Readlink(to); err == nil {
+		r.link = link
+	} else if b, err := os.ReadFile(to); err == nil {
 		r.replaced, r.existed = b, true
 	}
 	if err := d.OS.Rename(from, to); err != nil {
@@ -156,6 +163,22 @@ func (d *Disk) Rename(from, to string) error {
 		d.unsynced[to] = n
 	}
 	return nil
+}
+
+// Symlink is one step.
+func (d *Disk) Symlink(target, path string) error {
+	if err := d.step(true); err != nil {
+		return err
+	}
+	return d.OS.Symlink(target, path)
+}
+
+// Readlink is one step.
+func (d *Disk) Readlink(path string) (string, error) {
+	if err := d.step(false); err != nil {
+		return "", err
+	}
+	return d.OS.Readlink(path)
 }
 
 // RemoveAll is one step.
