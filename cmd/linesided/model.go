@@ -50,7 +50,7 @@ func (h *house) openModel(o *daemon.Options) error {
 	case err != nil:
 		return err
 	}
-	h.extra = append(h.extra, s.Run)
+	h.extra = append(h.extra, s.Run, func(ctx context.Context) error { return h.scrub(ctx, store) })
 	if h.child != nil {
 		h.child.Replace(engineCommand(h.config, s.Active().Path))
 		o.UseModel = s.Propose
@@ -58,6 +58,26 @@ func (h *house) openModel(o *daemon.Options) error {
 	o.Permit = s.Permit
 	o.About.Model = func() mqtt.ModelInfo { return describe(s.Active()) }
 	return nil
+}
+
+// scrubEvery is how often installed models are read again, at idle priority.
+const scrubEvery = 24 * time.Hour
+
+// scrub looks for bit rot until ctx ends. What it finds is logged and noted in the
+// store: a damaged model is not activated again.
+func (h *house) scrub(ctx context.Context, store *models.Store) error {
+	t := time.NewTicker(scrubEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		}
+		if err := store.Scrub(ctx); err != nil && ctx.Err() == nil {
+			h.log.Error("an installed model is not sound", "err", err)
+		}
+	}
 }
 
 // modelPatience is how long a new model may take to load: gigabytes from an SD card.

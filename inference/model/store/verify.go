@@ -88,8 +88,8 @@ func (s *Store) compare(ctx context.Context, i Item, progress func(done, total i
 	return "", nil
 }
 
-// Scrub verifies every item once, at idle I/O priority, so that it takes nothing from
-// the engine. It returns what is damaged, joined. A daemon calls it now and then.
+// Scrub verifies every item once, at idle priority for disk and processor, so that it takes
+// nothing from the engine. It returns what is damaged, joined. A daemon calls it now and then.
 func (s *Store) Scrub(ctx context.Context) error {
 	list, err := s.List()
 	if err != nil {
@@ -100,7 +100,7 @@ func (s *Store) Scrub(ctx context.Context) error {
 		// The priority is the thread's, and the thread is not given back: it ends
 		// with this goroutine.
 		runtime.LockOSThread()
-		idleIO()
+		idle()
 		var errs []error
 		for _, i := range list {
 			if _, err := s.Verify(ctx, i.ID, nil); err != nil {
@@ -112,13 +112,14 @@ func (s *Store) Scrub(ctx context.Context) error {
 	return <-result
 }
 
-// idleIO gives the calling thread the disk only when nobody else wants it. Where the
-// kernel does not allow it, the scrub just is not idle.
+// idle gives the calling thread disk and processor only when nobody else wants them.
+// Where the kernel does not allow it, the scrub just is not idle.
 // https://docs.kernel.org/block/ioprio.html
-func idleIO() {
+func idle() {
 	const (
 		whoProcess = 1
 		classIdle  = 3 << 13
 	)
 	unix.Syscall(unix.SYS_IOPRIO_SET, whoProcess, 0, classIdle)
+	unix.Setpriority(unix.PRIO_PROCESS, 0, 19) // of this thread, on Linux
 }
