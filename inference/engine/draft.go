@@ -18,18 +18,18 @@ const (
 	longDraft  = 7  // when drafts are mostly right
 )
 
-// off reports whether drafting is not worth it for this answer: less than half
-// was right. A pass of four rows with logits takes about twice and a half the
-// time of one row where arithmetic is the limit, and hardly longer where
-// memory is.
-func (l *lookup) off() bool { return l.drafted >= trial && 2*l.accepted < l.drafted }
+// off reports whether drafting is not worth it for this answer: a smaller part
+// than worth was right.
+func (l *lookup) off(worth float64) bool {
+	return l.drafted >= trial && float64(l.accepted) < worth*float64(l.drafted)
+}
 
 // good reports whether drafts are mostly right.
 func (l *lookup) good() bool { return l.drafted >= longDraft && 4*l.accepted >= 3*l.drafted }
 
 // next drafts at most room tokens behind tokens.
-func (l *lookup) next(tokens []int32, room int) []int32 {
-	if l.off() {
+func (l *lookup) next(tokens []int32, room int, worth float64) []int32 {
+	if l.off(worth) {
 		return nil
 	}
 	length, match := shortDraft, longMatch
@@ -52,13 +52,13 @@ func (l *lookup) next(tokens []int32, room int) []int32 {
 
 // draft guesses behind the slot's tokens, within the format. In a pass of more
 // than a few rows each row costs its full price: only good guesses go there.
-func (s *slot) draft(room int, few bool) {
+func (s *slot) draft(room int, few bool, worth float64) {
 	s.drafts = nil
 	if len(s.plan.next()) > 0 || s.n == len(s.tokens) || !few && !s.guess.good() {
 		return
 	}
 	room = min(room, s.limit-s.answered()-1)
-	drafts := s.guess.next(s.tokens, room)
+	drafts := s.guess.next(s.tokens, room, worth)
 	if s.state != nil {
 		state := *s.state
 		for i, id := range drafts {
@@ -69,4 +69,39 @@ func (s *slot) draft(room int, few bool) {
 		}
 	}
 	s.drafts = drafts
+}
+
+// price learns what rows cost here: next to nothing where memory is the limit,
+// nearly their full share where arithmetic is.
+type price struct {
+	one, four float64 // seconds of a pass of answers with that many rows
+}
+
+// defaultWorth is the acceptance that pays for drafts before prices are known,
+// and for asks whose passes must not depend on a clock.
+const defaultWorth = 0.5
+
+// see takes in how long a pass of answers took.
+func (p *price) see(rows int, seconds float64) {
+	const weight = 0.1
+	learn := func(v *float64) {
+		if *v == 0 {
+			*v = seconds
+		}
+		*v += weight * (seconds - *v)
+	}
+	switch rows {
+	case 1:
+		learn(&p.one)
+	case 1 + shortDraft:
+		learn(&p.four)
+	}
+}
+
+// worth is the part of drafts that must be right to gain time.
+func (p *price) worth() float64 {
+	if p.one == 0 || p.four == 0 {
+		return defaultWorth
+	}
+	return min(max((p.four/p.one-1)/shortDraft, 0.1), 0.9)
 }

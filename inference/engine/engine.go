@@ -94,6 +94,7 @@ type Engine struct {
 	slots  []*slot // at work, in the order of service
 	parked []parked
 	faults int // passes that failed, in a row
+	price  price
 	saver  saver
 
 	mu      sync.Mutex

@@ -57,6 +57,9 @@ func (e *Engine) step(now time.Time) (bool, error) {
 		return true, e.fault(p, err, now)
 	}
 	e.faults = 0
+	if p.prompt == 0 {
+		e.price.see(len(p.batch), took.Seconds())
+	}
 	if err := e.collect(p, now); err != nil {
 		return true, e.fault(p, err, now)
 	}
@@ -161,7 +164,11 @@ func (e *Engine) addDrafts(p *pass, answers []*slot) {
 			continue
 		}
 		room := min(mostDrafts-len(p.batch), e.cells.left()-len(p.batch)-slack)
-		s.draft(room, len(p.batch) <= fewRows)
+		worth := defaultWorth
+		if !s.req.Deterministic {
+			worth = e.price.worth()
+		}
+		s.draft(room, len(p.batch) <= fewRows, worth)
 		for j, id := range s.drafts {
 			pos := len(s.tokens) + j
 			batch = append(batch, Token{ID: id, Pos: int32(pos), Seqs: []int32{s.seq}, Logits: true})
