@@ -3,6 +3,7 @@ package faults
 import (
 	"context"
 	"errors"
+	"flag"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -13,16 +14,16 @@ import (
 	"lineside/mqtt/wire"
 )
 
-// outage is how long the network is cut: longer than the daemon's writes may take,
-// shorter than a test's patience. The nightly run sets it to 30 s.
-var outage = 3 * time.Second
+// outage is how long the network is cut. -outage 30s is the plant's case; the
+// default is what a test's patience bears.
+var outage = flag.Duration("outage", 3*time.Second, "how long the network is cut")
 
 // faults are what breaks. Each leaves everything running again.
 var faults = map[string]func(w *world){
 	"kill daemon": func(w *world) { w.kill(); w.daemon() },
 	"kill engine": func(w *world) { w.killEngine() },
 	"kill broker": func(w *world) { w.broker.Kill(); w.broker.Start() },
-	"cut network": func(w *world) { w.proxy.Cut(); time.Sleep(outage); w.proxy.Mend() },
+	"cut network": func(w *world) { w.proxy.Cut(); time.Sleep(*outage); w.proxy.Mend() },
 }
 
 // TestFaultMatrix breaks each part at each stage, on both protocols.
