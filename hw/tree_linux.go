@@ -45,8 +45,8 @@ func cpath(path string) []byte { return append([]byte(path), 0) }
 // open calls the kernel directly: the library's call would copy the path each time.
 func (t *tree) open(path []byte, flags int) (int, error) {
 	flags |= unix.O_CLOEXEC
-	if flags&unix.O_PATH == 0 { // openat2 refuses what O_PATH does not use
-		flags |= unix.O_NONBLOCK | unix.O_NOCTTY
+	if flags&unix.O_PATH == 0 {
+		flags |= unix.O_NONBLOCK | unix.O_NOCTTY // a pipe or terminal in a captured tree must not hold us
 	}
 	for {
 		var fd uintptr
