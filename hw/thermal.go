@@ -91,8 +91,8 @@ type Heat struct {
 	AgeMS   int64   // age of that value at the sample's time
 }
 
-// Heat finds the zone nearest to its limit. Zones without any limit count
-// against fallback, in °C.
+// Heat finds the zone nearest to its limit, among those that the work heats
+// where the board has such. Zones without any limit count against fallback, in °C.
 func (s *Sample) Heat(fallback float64) Heat {
 	var h Heat
 	anyPrimary := false
@@ -104,15 +104,13 @@ func (s *Sample) Heat(fallback float64) Heat {
 		if r.Quality == Unavailable {
 			continue
 		}
+		if anyPrimary && !isPrimary(r.Name) {
+			continue // slowing down would not cool a disk or a power converter
+		}
+		h.OK = true
 		high := r.High
 		if high == 0 {
-			if !isPrimary(r.Name) {
-				continue // a board sensor that names no limit is no reason to slow down
-			}
 			high = fallback
-		}
-		if isPrimary(r.Name) || !anyPrimary {
-			h.OK = true
 		}
 		if h.Zone == "" || high-r.Value < h.High-h.Temp {
 			h.Zone, h.Temp, h.High, h.AgeMS = r.Name, r.Value, high, r.Age(s.At).Milliseconds()
