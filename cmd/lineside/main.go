@@ -74,6 +74,7 @@ func rootCommand() *cobra.Command {
 		aboutCommand(),
 		homeAssistantCommand(),
 		modelCommand(),
+		hwCommand(),
 	)
 	return root
 }

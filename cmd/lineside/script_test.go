@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"lineside/hw/hwtest"
 )
 
 func TestMain(m *testing.M) {
@@ -18,5 +21,12 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs the commands as a user types them.
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{Dir: "testdata/script"})
+	testscript.Run(t, testscript.Params{Dir: "testdata/script", Setup: func(e *testscript.Env) error {
+		for _, b := range hwtest.Boards() { // $WORK/boards/NAME for the hardware commands
+			if err := b.Write(filepath.Join(e.WorkDir, "boards", b.Name)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}})
 }
