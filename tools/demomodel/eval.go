@@ -32,8 +32,9 @@ type miss struct {
 // tally counts the answers of one kind.
 type tally struct{ asks, right, exact, json int }
 
-// evaluate asks every held-out ask, prints a table and fails below a goal. every thins the asks out: 1 is all.
-func evaluate(answer answerer, seed uint64, every int, out io.Writer) error {
+// evaluate asks every held-out ask, writes some wrong answers to out and the
+// scores to out and table, and fails below a goal. every thins the asks out: 1 is all.
+func evaluate(answer answerer, seed uint64, every int, out, table io.Writer) error {
 	w := corpus.NewWriter(seed, true)
 	var asks []corpus.Ask
 	for _, g := range heldPerKind {
@@ -51,7 +52,7 @@ func evaluate(answer answerer, seed uint64, every int, out io.Writer) error {
 			fmt.Fprintf(out, "%s: %s\n  want %s\n  got  %s\n", w.ask.Kind, w.ask.User, w.ask.Answer, w.got)
 		}
 	}
-	return report(tallies, out)
+	return report(tallies, io.MultiWriter(out, table))
 }
 
 // askAll asks on as many lanes as there are CPUs and collects some wrong answers.

@@ -7,11 +7,12 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strings"
 )
 
 const usage = `usage: demomodel data -o DIR [-n ASKS] [-seed N]       write corpus and tokenizer
        demomodel export -data DIR -trained DIR -o FILE   write the GGUF file
-       demomodel eval -model FILE [-engine PROGRAM] [-every N]
+       demomodel eval -model FILE [-engine PROGRAM] [-card FILE] [-every N]
                                                          judge it on held-out asks: through the engine as
                                                          built, or with the forward pass in plain Go
        demomodel golden -model FILE -o FILE              write the fixed asks that tests expect to the letter
@@ -37,6 +38,7 @@ func run(args []string) error {
 	seed := flags.Uint64("seed", 1, "of the corpus")
 	model := flags.String("model", "", "GGUF file")
 	program := flags.String("engine", "", "lineside-engine; empty: the plain forward pass, without a grammar")
+	card := flags.String("card", "", "write hash and scores into this model card")
 	every := flags.Int("every", 1, "ask only every so many of the held-out asks")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
@@ -47,12 +49,7 @@ func run(args []string) error {
 	case "export":
 		return export(*data, *trained, *to)
 	case "eval":
-		answer, stop, err := judged(*program, *model)
-		if err != nil {
-			return err
-		}
-		defer stop()
-		return evaluate(answer, *seed, *every, os.Stdout)
+		return judge(*program, *model, *card, *seed, *every)
 	case "golden":
 		answer, err := witness(*model)
 		if err != nil {
@@ -61,6 +58,23 @@ func run(args []string) error {
 		return golden(answer, *to)
 	}
 	return fmt.Errorf("no command %q", args[0])
+}
+
+// judge prints the scores of a model and writes them into its card, if one is named.
+func judge(program, model, card string, seed uint64, every int) error {
+	answer, stop, err := judged(program, model)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	var table strings.Builder
+	short := evaluate(answer, seed, every, os.Stdout, &table)
+	if card != "" {
+		if err := writeCard(card, model, table.String()); err != nil {
+			return err
+		}
+	}
+	return short
 }
 
 // judged is the engine where a program is named, else the witness.
