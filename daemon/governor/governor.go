@@ -35,7 +35,7 @@ func (r Rung) String() string {
 // Config is what the owner chose. Default has the documented values.
 type Config struct {
 	Threads    int // decode threads at full speed
-	MinThreads int // fewest that the ladder goes down to
+	LowThreads int // what a weak supply brings it down to at once, and heat before it paces
 	Batch      int // prefill batch at full speed, in tokens
 	SmallModel bool
 
@@ -53,7 +53,7 @@ type Config struct {
 func Default(threads int, memory uint64) Config {
 	threads = max(threads, 1)
 	return Config{
-		Threads: threads, MinThreads: (threads + 1) / 2, Batch: 512,
+		Threads: threads, LowThreads: (threads + 1) / 2, Batch: 512,
 		Margin: 3, RefuseOver: 1, Fallback: 85,
 		Horizon: 10 * time.Second, MaxAge: 5 * time.Second,
 		MemReserve: max(memory/32, 96<<20), StallAbort: 20,

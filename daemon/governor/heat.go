@@ -50,9 +50,6 @@ const (
 
 	holdRung = 30 * time.Second // how long a rung is reported after it was needed
 	holdWeak = time.Minute      // how long a weak supply keeps the low rung
-
-	paceStep = 0.05 // of duty, per notch
-	minDuty  = 0.25
 )
 
 // observe smooths the readings. A gap or a step back in time starts anew.
@@ -88,52 +85,6 @@ func limit(c Config, in Input) float64 {
 	return c.Fallback
 }
 
-// ladder: notches from full speed down.
-func (c Config) threadNotches() int { return max(c.Threads-c.MinThreads, 0) }
-func paceNotches() int              { return int(math.Round((1 - minDuty) / paceStep)) }
-
-const batchNotches = 2
-
-func (c Config) lowestNotch() int {
-	n := c.threadNotches() + paceNotches() + batchNotches
-	if c.SmallModel {
-		n++
-	}
-	return n
-}
-
-// setting is what a notch means.
-func (c Config) setting(notch int, d *Decision) {
-	t := min(notch, c.threadNotches())
-	d.Threads = c.Threads - t
-	if notch -= t; t > 0 {
-		d.Rung = Threads
-	}
-	p := min(notch, paceNotches())
-	d.Duty = 1 - float64(p)*paceStep
-	if notch -= p; p > 0 {
-		d.Rung = Pace
-	}
-	if b := min(notch, batchNotches); b > 0 {
-		d.Batch, d.Rung = max(c.Batch>>(2*b), 16), Batch
-		notch -= b
-	}
-	if notch > 0 {
-		d.Small, d.Rung = true, Smaller
-	}
-}
-
-// need is the headroom that one notch up wants, and how long it must last.
-func (c Config) need(notch int) (float64, time.Duration) {
-	switch {
-	case c.SmallModel && notch == c.lowestNotch():
-		return coolDown, modelWait
-	case notch <= c.threadNotches():
-		return threadNeed, threadWait
-	}
-	return paceNeed, raiseAfter
-}
-
 // heat walks the ladder by the forecast.
 func heat(c Config, s State, in Input, d *Decision) State {
 	if !in.Sensors {
@@ -149,9 +100,10 @@ func heat(c Config, s State, in Input, d *Decision) State {
 	now := guard - in.Temp
 	d.Headroom = ahead
 
-	s = walk(c, s, in.At, math.Min(ahead, now+1))
-	s = s.gate(c, in.Temp, guard, top, in.Slowed)
-	c.setting(s.notch, d)
+	l := c.ladder()
+	s = s.walk(l, in.At, math.Min(ahead, now+1))
+	s = s.gate(c, s.notch >= l.first(Batch), in.Temp, guard, top, in.Slowed)
+	l.set(s.notch, d)
 
 	hot := fmt.Sprintf("%s is at %.0f °C, its limit is %.0f °C", in.Zone, in.Temp, top)
 	switch {
@@ -169,25 +121,25 @@ func heat(c Config, s State, in Input, d *Decision) State {
 }
 
 // walk moves at most a few notches.
-func walk(c Config, s State, at time.Time, headroom float64) State {
-	need, wait := c.need(s.notch)
+func (s State) walk(l ladder, at time.Time, headroom float64) State {
+	need, wait := l.need(s.notch)
 	if s.notch == 0 || headroom < need {
 		s.calm = at
 	}
 	switch {
-	case headroom < 0 && s.notch < c.lowestNotch() && at.Sub(s.moved) >= dropEvery:
-		if !s.raised.IsZero() && at.Sub(s.raised) < 2*time.Minute && s.notch < c.threadNotches() {
+	case headroom < 0 && s.notch < l.lowest() && at.Sub(s.moved) >= dropEvery:
+		if !s.raised.IsZero() && at.Sub(s.raised) < 2*time.Minute {
 			s.patience = min(s.patience+1, 4) // the last thread up was one too many
 		}
 		s.raised = time.Time{}
-		s.notch = min(s.notch+drop(c, s.notch, headroom), c.lowestNotch())
+		s.notch = min(s.notch+l.drop(s.notch, headroom), l.lowest())
 		s.moved, s.calm = at, at
-	case s.notch > 0 && headroom >= need && at.Sub(s.calm) >= wait<<s.waits(c):
-		s.notch--
-		s.moved, s.calm = at, at
-		if s.notch < c.threadNotches() {
+	case s.notch > 0 && headroom >= need && at.Sub(s.calm) >= wait<<l.patience(s):
+		if l.threadUp(s.notch) {
 			s.raised = at
 		}
+		s.notch--
+		s.moved, s.calm = at, at
 	}
 	if s.notch == 0 && at.Sub(s.moved) > 10*time.Minute {
 		s.patience = 0
@@ -195,27 +147,10 @@ func walk(c Config, s State, at time.Time, headroom float64) State {
 	return s
 }
 
-// waits doubles the wait for threads that had to be taken back.
-func (s State) waits(c Config) int {
-	if s.notch <= c.threadNotches() {
-		return s.patience
-	}
-	return 0
-}
-
-// drop is how many notches a forecast below zero asks for: one thread at a
-// time, pace in proportion.
-func drop(c Config, notch int, headroom float64) int {
-	if notch < c.threadNotches() {
-		return 1
-	}
-	return 1 + int(math.Min(-headroom/1.5, 4))
-}
-
 // gate decides about refusing and aborting, each with its own threshold and way back.
-func (s State) gate(c Config, temp, guard, top float64, slowed bool) State {
+func (s State) gate(c Config, low bool, temp, guard, top float64, slowed bool) State {
 	switch {
-	case temp >= guard+c.RefuseOver && s.notch >= c.threadNotches()+paceNotches() || temp >= top-0.5 || slowed && temp >= guard:
+	case temp >= guard+c.RefuseOver && low || temp >= top-0.5 || slowed && temp >= guard:
 		s.refusing = true
 	case temp <= guard-coolDown:
 		s.refusing = false
@@ -261,9 +196,10 @@ func lost(c Config, s State, in Input, d *Decision) State {
 	if s.lostSince.IsZero() {
 		s.lostSince = in.At
 	}
-	s.notch = max(s.notch, c.threadNotches())
+	l := c.ladder()
+	s.notch = max(s.notch, l.first(Pace)-1)
 	s.moved, s.calm = in.At, in.At
-	c.setting(s.notch, d)
+	l.set(s.notch, d)
 	d.Admit, d.Fault, d.Retry = false, true, 30*time.Second
 	d.Abort = in.At.Sub(s.lostSince) >= 3*c.MaxAge
 	d.Reason = "no temperature can be read: no new work until a sensor answers"
@@ -280,7 +216,7 @@ func power(c Config, s State, in Input, d *Decision) State {
 		return s
 	}
 	d.Weak = true
-	d.Threads = min(d.Threads, c.MinThreads)
+	d.Threads = min(d.Threads, c.LowThreads)
 	d.Rung = max(d.Rung, Threads)
 	if d.Reason == "" {
 		d.Reason = "the power supply is too weak: working with the fewest threads"
