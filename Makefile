@@ -4,9 +4,10 @@
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.version=$(VERSION)
-GOBUILD := go build -trimpath -ldflags '$(LDFLAGS)'
+GOBUILD := go build -ldflags '$(LDFLAGS)'
 CGO     := eval "$$(tools/cgoenv.sh native)" &&
 FUZZ    ?= 10s
+DEMO_PORT ?= 1883
 export GOFLAGS ?= -buildvcs=false
 
 .PHONY: help deps build build-arm64 demo test test-go test-engine test-e2e test-arm64 check lint race fuzz bench clean
@@ -25,12 +26,12 @@ build: ## bin/linesided, bin/lineside-engine, bin/lineside for this machine
 
 build-arm64: ## the same under bin/arm64 (engine for any 64-bit Pi, and -dotprod for Pi 5 and Orin)
 	@tools/deps.sh build arm64
-	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GOBUILD) -o bin/arm64/ ./cmd/linesided ./cmd/lineside
-	@eval "$$(tools/cgoenv.sh pi4)" && $(GOBUILD) -o bin/arm64/lineside-engine ./cmd/lineside-engine
-	@eval "$$(tools/cgoenv.sh pi5)" && $(GOBUILD) -o bin/arm64/lineside-engine-dotprod ./cmd/lineside-engine
+	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GOBUILD) -trimpath -o bin/arm64/ ./cmd/linesided ./cmd/lineside
+	@eval "$$(tools/cgoenv.sh pi4)" && $(GOBUILD) -trimpath -o bin/arm64/lineside-engine ./cmd/lineside-engine
+	@eval "$$(tools/cgoenv.sh pi5)" && $(GOBUILD) -trimpath -o bin/arm64/lineside-engine-dotprod ./cmd/lineside-engine
 
 demo: build ## start the appliance with its own broker and model, ask it, show the answers (ONCE=1: then stop)
-	@tools/demo.sh $(if $(ONCE),--once)
+	@DEMO_PORT=$(DEMO_PORT) tools/demo.sh $(if $(ONCE),--once)
 
 test: deps test-go test-engine test-e2e test-arm64 ## every test
 

@@ -226,8 +226,5 @@ func reason(err error, last string) string {
 	if ws, ok := exit.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
 		why = "the engine was ended by signal " + ws.Signal().String()
 	}
-	if last != "" {
-		why += ": " + last
-	}
-	return why
+	return why // what it said last is in the log, and may be C's own words
 }

@@ -40,7 +40,7 @@ func run(t *testing.T, script string) (*Child, func(cond func() bool)) {
 func TestReasons(t *testing.T) {
 	for name, tt := range map[string]struct{ script, want string }{
 		"own reason": {`echo loading >&2; echo "lineside-engine: model.gguf is truncated" >&2; exit 1`, "model.gguf is truncated"},
-		"killed":     {`echo half way >&2; kill -9 $$`, "the engine was ended by signal killed: half way"},
+		"killed":     {`echo half way >&2; kill -9 $$`, "the engine was ended by signal killed"},
 		"other code": {`exit 3`, "the engine ended with exit status 3"},
 		"by itself":  {`exit 0`, "the engine ended by itself"},
 		"progress":   {`printf '10%%\r20%%\r' >&2; echo "bad file" >&2; exit 1`, "bad file"},

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/term"
+
+	"lineside/inference/chat"
+	"lineside/inference/engine"
+	"lineside/inference/llama"
+	"lineside/inference/model/gguf"
+	"lineside/inference/serve"
+)
+
+// sequences is how many the cache tells apart: slots take some, the shared
+// prefixes of ended asks the others.
+const sequences = 64
+
+// serveModel answers from the first moment on: first that it loads, then asks.
+// A model that cannot be loaded ends the program.
+func serveModel(ctx context.Context, s settings, log *slog.Logger, stderr io.Writer) error {
+	ln, err := listen(s.listen)
+	if err != nil {
+		return err
+	}
+	srv := &serve.Server{}
+	figures := &figures{}
+	srv.Metrics = figures.handler()
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return srv.Run(ctx, ln) })
+	g.Go(func() error {
+		rt, eng, err := load(ctx, s, log, progress(stderr, srv.Loading))
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+		defer rt.Close()
+		figures.engine.Store(eng)
+		srv.Ready(eng)
+		log.Info("ready", "model", eng.Health().Model, "ctx", eng.Health().Context, "slots", eng.Health().Slots)
+		return eng.Run(ctx)
+	})
+	return g.Wait()
+}
+
+// load opens the model and builds the engine over it.
+func load(ctx context.Context, s settings, log *slog.Logger, show func(float64)) (*llama.Runtime, *engine.Engine, error) {
+	rt, err := llama.Open(ctx, s.model, s.options(show))
+	if err != nil {
+		return nil, nil, err
+	}
+	eng, err := s.engine(rt, log)
+	if err != nil {
+		rt.Close()
+		return nil, nil, fmt.Errorf("%s: %w", s.model, err)
+	}
+	return rt, eng, nil
+}
+
+func (s settings) options(show func(float64)) llama.Options {
+	return llama.Options{
+		Cells: s.ctx, Sequences: max(sequences, s.slots+2), Chunk: s.chunk,
+		Threads: s.threads, PrefillThreads: s.prefillThreads, Mapped: s.mapped, Lock: s.lock, Progress: show,
+	}
+}
+
+func (s settings) engine(rt *llama.Runtime, log *slog.Logger) (*engine.Engine, error) {
+	f, err := gguf.Open(s.model)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	meta, err := chat.ReadMetadata(f.Header)
+	if err != nil {
+		return nil, err
+	}
+	template, err := chat.New(meta, rt.Vocabulary())
+	if err != nil {
+		return nil, err
+	}
+	name, err := f.Header.Text("general.name")
+	if err != nil || name == "" {
+		name = strings.TrimSuffix(filepath.Base(s.model), ".gguf")
+	}
+	key, err := stateKey(s.model, template.Name())
+	if err != nil {
+		return nil, err
+	}
+	return engine.New(rt, rt.Vocabulary(), template, engine.Options{
+		Model: name, Slots: s.slots, StateDir: s.state, StateKey: key, Log: log,
+		NoPrefixSharing: s.noPrefix, NoJumpForward: s.noJump, NoLookup: s.noLookup,
+	})
+}
+
+// stateKey names what saved prefixes depend on: file, template and build. The
+// file goes in by its size, time and both ends; that the weights are the very
+// same is checked by the runtime, whose states carry a print of the model.
+func stateKey(path, template string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	h := sha256.New()
+	const end = 1 << 16
+	if _, err := io.Copy(h, io.NewSectionReader(f, 0, end)); err != nil {
+		return "", err
+	}
+	if _, err := io.Copy(h, io.NewSectionReader(f, max(0, fi.Size()-end), end)); err != nil {
+		return "", err
+	}
+	build := version
+	if b, ok := debug.ReadBuildInfo(); ok {
+		build += b.GoVersion
+	}
+	fmt.Fprintln(h, fi.Size(), template, build)
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// progress reports loading to the server at once and to stderr now and then: as
+// a bar on a terminal, as lines elsewhere, and not at all where it is quick.
+func progress(stderr io.Writer, show func(float64)) func(float64) {
+	start, last := time.Now(), time.Now()
+	file, ok := stderr.(*os.File)
+	bar := ok && term.IsTerminal(int(file.Fd()))
+	shown := false
+	return func(part float64) {
+		show(part)
+		now := time.Now()
+		if now.Sub(start) < time.Second || part < 1 && now.Sub(last) < time.Second {
+			return
+		}
+		last = now
+		switch {
+		case bar && part >= 1 && shown:
+			fmt.Fprintf(stderr, "\rloading the model: 100%%\n")
+		case bar:
+			fmt.Fprintf(stderr, "\rloading the model: %3.0f%%", 100*part)
+			shown = true
+		default:
+			fmt.Fprintf(stderr, "lineside-engine: loading the model: %.0f%%\n", 100*part)
+		}
+	}
+}
