@@ -99,6 +99,9 @@ func healthReadings(s *hw.Sample, now time.Time) map[string]mqtt.Reading {
 	out := map[string]mqtt.Reading{}
 	for _, k := range healthKinds {
 		for r := range s.Each(k) {
+			if math.IsInf(r.Value, 0) {
+				continue // no limit is set: nothing to tell, and JSON has no word for it
+			}
 			m := mqtt.Reading{Unit: r.Kind.Unit(), AgeMS: r.Age(now).Milliseconds()}
 			switch r.Quality {
 			case hw.Good:

@@ -133,7 +133,9 @@ func quantity(v float64, unit string) string {
 		return strconv.FormatFloat(v/1e6, 'f', 0, 64) + " MHz"
 	case "s":
 		return (time.Duration(v) * time.Second).String()
-	case "°C", "%":
+	case "1": // a count
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	case "°C", "%", "tokens/s":
 		return strconv.FormatFloat(v, 'f', 1, 64) + " " + unit
 	case "V", "A", "W":
 		return strconv.FormatFloat(v, 'f', 2, 64) + " " + unit

@@ -75,6 +75,7 @@ func rootCommand() *cobra.Command {
 		homeAssistantCommand(),
 		modelCommand(),
 		hwCommand(),
+		topCommand(),
 	)
 	return root
 }

@@ -98,3 +98,8 @@ func (g Signal) BlinkCode() int {
 	}
 	return (int(g.Category)-int(Maintenance)+2)*10 + place
 }
+
+// Describe says in words what a lamp shows for a category: "green, slow even blinking".
+func Describe(c Category) string {
+	return string(table[c].pattern.Color) + ", " + table[c].rhythm
+}
