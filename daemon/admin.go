@@ -49,6 +49,20 @@ func (d *Daemon) verb(verb, model string) (mqtt.Code, string) {
 	return mqtt.BadRequest, "unknown verb: drain, resume, reload and use-model are known"
 }
 
+// Signal is what the lights say now.
+func (d *Daemon) Signal() lamp.Signal {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.lamp.Signal()
+}
+
+// Draining reports whether asks are refused by an operator's wish.
+func (d *Daemon) Draining() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.lamp.Active(lamp.Draining)
+}
+
 // Drain stops the taking in of asks, or takes them in again. What was taken in is
 // still answered.
 func (d *Daemon) Drain(on bool) {

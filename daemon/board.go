@@ -27,6 +27,7 @@ func (d *Daemon) watchBoard(ctx context.Context) error {
 				threads = runtime.NumCPU()
 			}
 			w.config = governor.Default(threads, uint64(max(s.Value(hw.Memory, "total"), 0)))
+			w.config.Margin = d.Config.HW.Margin
 			w.decision.Admit = true
 		}
 		d.climate(ctx, &s, &w, time.Now())

@@ -95,6 +95,15 @@ func (g *gpioLamp) halt(exit string) error {
 	return err
 }
 
+// CheckLine finds what is wrong with a line's place, "gpio:CHIP/LINE".
+func CheckLine(place string) error {
+	kind, _, err := splitPlace(place)
+	if err == nil && kind != "gpio" {
+		err = fmt.Errorf("%q is no line: write \"gpio:CHIP/LINE\"", place)
+	}
+	return err
+}
+
 // Press is how long a button was held.
 type Press uint8
 
@@ -117,21 +126,22 @@ type Button struct {
 	inverted bool // closed means high, with pull-down
 }
 
-// OpenButton opens a button at "CHIP/LINE". lines as in OpenPanel.
-func OpenButton(where string, inverted bool, lines LineOpener) (*Button, error) {
+// OpenButton opens a button at "gpio:CHIP/LINE". lines as in OpenPanel.
+func OpenButton(place string, inverted bool, lines LineOpener) (*Button, error) {
 	if lines == nil {
 		lines = OpenLine
 	}
+	_, where, _ := strings.Cut(place, ":")
 	pin, err := openLine(lines, where)
 	if err != nil {
-		return nil, fmt.Errorf("button %s: %w", where, err)
+		return nil, fmt.Errorf("button %s: %w", place, err)
 	}
 	pull := gpio.PullUp
 	if inverted {
 		pull = gpio.PullDown
 	}
 	if err := pin.In(pull, gpio.BothEdges); err != nil {
-		return nil, fmt.Errorf("button %s: %w (is the line taken? see gpioinfo)", where, err)
+		return nil, fmt.Errorf("button %s: %w (is the line taken? see gpioinfo)", place, err)
 	}
 	return &Button{pin: pin, inverted: inverted}, nil
 }

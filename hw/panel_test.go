@@ -266,7 +266,7 @@ func TestLightConfigCheck(t *testing.T) {
 func TestButton(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pin := &gpiotest.Pin{N: "17", EdgesChan: make(chan gpio.Level)}
-		b, err := hw.OpenButton("pinctrl-rp1/17", false, func(string, string) (gpio.PinIO, error) { return pin, nil })
+		b, err := hw.OpenButton("gpio:pinctrl-rp1/17", false, func(string, string) (gpio.PinIO, error) { return pin, nil })
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,10 +8,11 @@ import (
 // openLight opens the status light. One that does not open is reported, and
 // the daemon goes on without it.
 func (h *house) openLight(o *daemon.Options) error {
-	if h.config.LEDs.Kind == "" {
+	lights := h.config.LEDs.Lights()
+	if len(lights) == 0 {
 		return nil
 	}
-	panel, err := hw.OpenPanel(h.config.HW.Root, []hw.LightConfig{h.config.LEDs.Light()}, nil)
+	panel, err := hw.OpenPanel(h.config.HW.Root, lights, nil)
 	if err != nil {
 		h.log.Error("the status light does not open: lineside hw lists the lamps", "err", err)
 	}

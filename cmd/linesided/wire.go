@@ -210,6 +210,9 @@ func (h *house) run(ctx context.Context) error {
 	if h.panel != nil {
 		g.Go(func() error { return h.panel.Run(under) })
 	}
+	if h.config.HW.Button != "" {
+		g.Go(func() error { return h.runButton(under) })
+	}
 	for _, run := range h.extra {
 		g.Go(func() error { return run(under) })
 	}

@@ -8,6 +8,7 @@ package config
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/netip"
 	"net/url"
 	"os"
@@ -92,6 +93,8 @@ type Limits struct {
 type HW struct {
 	Root        string   `toml:"root"`
 	SampleEvery Duration `toml:"sample_every"`
+	Margin      float64  `toml:"margin"` // °C that work keeps below the board's own limit
+	Button      string   `toml:"button"` // maintenance button, "gpio:CHIP/LINE"; empty: none
 }
 
 // LEDs is the status light; docs/leds.md shows its patterns.
@@ -102,10 +105,22 @@ type LEDs struct {
 	Brightness int               `toml:"brightness"` // percent
 	Patterns   map[string]string `toml:"patterns"`   // replace the built-in ones by name
 	Exit       string            `toml:"exit"`       // what stays on at the end: "off", "on" or "restore"
+	Also       map[string]LEDs   `toml:"also"`       // further lights by any name, which say the same
 }
 
-// Light is the table as package hw takes it.
-func (l LEDs) Light() hw.LightConfig {
+// Lights are all of them as package hw takes them.
+func (l LEDs) Lights() []hw.LightConfig {
+	var all []hw.LightConfig
+	if l.Kind != "" {
+		all = append(all, l.light())
+	}
+	for _, name := range slices.Sorted(maps.Keys(l.Also)) {
+		all = append(all, l.Also[name].light())
+	}
+	return all
+}
+
+func (l LEDs) light() hw.LightConfig {
 	return hw.LightConfig{Kind: l.Kind, Lamps: l.Lamps, Inverted: l.Inverted, Brightness: l.Brightness, Patterns: l.Patterns, Exit: l.Exit}
 }
 
@@ -144,7 +159,7 @@ func Defaults() Config {
 		MQTT:    MQTT{URL: "mqtt://127.0.0.1:1883", Version: "auto", EmbeddedListen: "127.0.0.1:1883"},
 		Engine:  Engine{Socket: "unix:/run/lineside-engine/engine.sock", Program: "lineside-engine", Slots: 4, Context: 4096},
 		Limits:  Limits{Queue: 32, PerClientPerMinute: 60, MaxAsk: 4 << 10, MaxAnswer: 4 << 10, MaxAnswerTokens: 256, DeadlineDefault: Duration{time.Minute}, DeadlineMax: Duration{10 * time.Minute}},
-		HW:      HW{Root: "/", SampleEvery: Duration{2 * time.Second}},
+		HW:      HW{Root: "/", SampleEvery: Duration{2 * time.Second}, Margin: 3},
 		LEDs:    LEDs{Brightness: 100, Exit: "off"},
 		Skills:  Skills{Dir: "/etc/lineside/skills"},
 		Audit:   Audit{Dir: "/var/lib/lineside/audit", MaxBytes: 64 << 20},
@@ -195,7 +210,11 @@ func (c *Config) check(doc *strict.Document) {
 	c.checkLimits(doc)
 	within(doc, "hw.sample_every", c.HW.SampleEvery.Duration, 100*time.Millisecond, time.Minute)
 	absolute(doc, "hw.root", c.HW.Root)
-	if light := c.LEDs.Light(); c.LEDs.Kind != "" {
+	within(doc, "hw.margin", c.HW.Margin, 1, 30)
+	if err := hw.CheckLine(c.HW.Button); err != nil && c.HW.Button != "" {
+		doc.Reject("hw.button", "%v", err)
+	}
+	for _, light := range c.LEDs.Lights() {
 		if err := light.Check(); err != nil {
 			doc.Reject("leds", "%v", err)
 		}
@@ -293,7 +312,7 @@ func (c *Config) checkLimits(doc *strict.Document) {
 
 // within rejects a value outside low to high.
 func within[T interface {
-	~int | ~int64
+	~int | ~int64 | ~float64
 }](doc *strict.Document, key string, v, low, high T) {
 	if v < low || v > high {
 		doc.Reject(key, "%v is out of range: %v to %v is permitted", v, low, high)

@@ -72,7 +72,10 @@ type outcome struct {
 	refused      int    // seconds
 }
 
-// run plays hours of load. choose gets the sensor's reading once a second and
+// sampleEvery is how often the daemon reads the board, in seconds.
+const sampleEvery = 2
+
+// run plays hours of load. choose gets the sensor's reading every two seconds and
 // says threads and duty; the sensor has the noise of a real one.
 func (p plant) run(l load, hours float64, choose func(at time.Time, sensor float64) (threads int, duty float64, admit bool)) outcome {
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -81,11 +84,16 @@ func (p plant) run(l load, hours float64, choose func(at time.Time, sensor float
 	var o outcome
 	start := time.Unix(1_700_000_000, 0)
 	n := int(hours * 3600)
+	var threads int
+	var duty float64
+	var admit bool
 	o.trace = make([]point, 0, n)
 	for s := range n {
 		t := time.Duration(s) * time.Second
 		sensor := math.Round((chip+rng.NormFloat64()*0.25)/0.55) * 0.55 // steps of the Pi's sensor
-		threads, duty, admit := choose(start.Add(t), sensor)
+		if s%sampleEvery == 0 {
+			threads, duty, admit = choose(start.Add(t), sensor)
+		}
 		tokens, watts := 0.0, p.idle
 		if l.working(t) && admit {
 			tokens = p.speed[threads] * duty

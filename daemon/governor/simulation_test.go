@@ -29,6 +29,11 @@ func TestHoursOfPlantLoad(t *testing.T) {
 				}
 				t.Logf("peak %.1f °C of %.0f, %.0f tokens, %.1f%% of the best constant (%d threads, duty %.2f), %d changes of rung",
 					o.peak, p.limit, o.tokens, share, threads, duty, len(o.rungs)-1)
+				if testing.Verbose() { // what the margin itself costs
+					if _, _, edge := p.best(l, hours, p.limit); edge.tokens > 0 {
+						t.Logf("%.1f%% of the best constant that may touch the limit", 100*o.tokens/edge.tokens)
+					}
+				}
 				if o.peak >= p.limit {
 					t.Errorf("peak %.1f °C, limit %.0f °C", o.peak, p.limit)
 				}

@@ -33,7 +33,8 @@ type Condition uint8
 
 // Conditions. conditionTable has their categories and words.
 const (
-	IsBusy       Condition = iota // answering an ask
+	None         Condition = iota // nothing: an event with it lets time pass
+	IsBusy                        // answering an ask
 	IsStarting                    // the engine is loading the model
 	ClockUnset                    // no time source has set the clock
 	DiskFilling                   // little space left
@@ -104,8 +105,8 @@ func (c Condition) ID() string { return conditionTable[c].id }
 // Category of the condition.
 func (c Condition) Category() Category { return conditionTable[c].category }
 
-// Event says that a condition holds or no longer holds. The zero Active with a
-// condition that does not hold is a tick: it only lets time pass.
+// Event says that a condition holds or no longer holds. One with None is a tick: it
+// only lets time pass.
 type Event struct {
 	At        time.Time
 	Condition Condition
@@ -142,7 +143,7 @@ type Signal struct {
 // Next takes one event and returns the new state; State.Signal is what to show.
 // A graver signal shows at once, a milder one after the hold of the one before.
 func Next(s State, e Event) State {
-	if e.Condition < conditions {
+	if e.Condition != None && e.Condition < conditions {
 		en := &s.entries[e.Condition]
 		switch {
 		case e.Active && !en.active:

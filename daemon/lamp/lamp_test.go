@@ -49,7 +49,7 @@ func TestCard(t *testing.T) {
 // TestTables: everything that can be shown is told apart and has words.
 func TestTables(t *testing.T) {
 	ids, codes, rhythms := map[string]bool{}, map[int]Condition{}, map[string]Category{}
-	for c := range conditions {
+	for c := None + 1; c < conditions; c++ {
 		info := conditionTable[c]
 		if info.id == "" || info.why == "" || ids[info.id] {
 			t.Errorf("condition %d: %+v", c, info)
@@ -94,15 +94,16 @@ func TestNext(t *testing.T) {
 		{0, IsStarting, true, Starting, MQTTStarting},
 		{2, IsStarting, false, Good, MQTTReady},
 		{3, IsBusy, true, Busy, MQTTReady},
+		{3.1, None, false, Busy, MQTTReady},   // time alone ends nothing
 		{3.2, IsBusy, false, Busy, MQTTReady}, // held for a second
-		{4.1, conditions, false, Good, MQTTReady},
+		{4.1, None, false, Good, MQTTReady},
 		{5, ClockUnset, true, Maintenance, MQTTReady},
 		{5.1, IsBusy, true, Maintenance, MQTTReady},
 		{6, TooHot, true, OutOfSpec, MQTTDegraded},
 		{7, EngineDown, true, Failure, MQTTDegraded}, // graver shows at once
 		{8, EngineDown, false, Failure, MQTTDegraded},
-		{11.9, conditions, false, Failure, MQTTDegraded}, // held for five seconds
-		{12, conditions, false, OutOfSpec, MQTTDegraded},
+		{11.9, None, false, Failure, MQTTDegraded}, // held for five seconds
+		{12, None, false, OutOfSpec, MQTTDegraded},
 		{13, Draining, true, FunctionCheck, MQTTDraining},
 		{14, TooHot, false, FunctionCheck, MQTTDraining},
 		{20, Draining, false, Maintenance, MQTTReady},
