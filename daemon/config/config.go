@@ -159,7 +159,7 @@ func Defaults() Config {
 		MQTT:    MQTT{URL: "mqtt://127.0.0.1:1883", Version: "auto", EmbeddedListen: "127.0.0.1:1883"},
 		Engine:  Engine{Socket: "unix:/run/lineside-engine/engine.sock", Program: "lineside-engine", Slots: 4, Context: 4096},
 		Limits:  Limits{Queue: 32, PerClientPerMinute: 60, MaxAsk: 4 << 10, MaxAnswer: 4 << 10, MaxAnswerTokens: 256, DeadlineDefault: Duration{time.Minute}, DeadlineMax: Duration{10 * time.Minute}},
-		HW:      HW{Root: "/", SampleEvery: Duration{2 * time.Second}, Margin: 3},
+		HW:      HW{Root: "/", SampleEvery: Duration{2 * time.Second}, Margin: 2},
 		LEDs:    LEDs{Brightness: 100, Exit: "off"},
 		Skills:  Skills{Dir: "/etc/lineside/skills"},
 		Audit:   Audit{Dir: "/var/lib/lineside/audit", MaxBytes: 64 << 20},

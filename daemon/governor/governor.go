@@ -54,7 +54,7 @@ func Default(threads int, memory uint64) Config {
 	threads = max(threads, 1)
 	return Config{
 		Threads: threads, LowThreads: (threads + 1) / 2, Batch: 512,
-		Margin: 3, RefuseOver: 1, Fallback: 85,
+		Margin: 2, RefuseOver: 1, Fallback: 85,
 		Horizon: 10 * time.Second, MaxAge: 5 * time.Second,
 		MemReserve: max(memory/32, 96<<20), StallAbort: 20,
 	}
