@@ -10,7 +10,7 @@ FUZZ    ?= 10s
 DEMO_PORT ?= 1883
 export GOFLAGS ?= -buildvcs=false
 
-.PHONY: help deps build build-arm64 demo test test-go test-engine test-e2e test-arm64 check lint race fuzz bench clean
+.PHONY: help deps build build-arm64 demo test test-go test-engine test-e2e test-arm64 test-fit demo-model demo-model-eval check lint race fuzz bench clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -41,7 +41,7 @@ test-go: ## everything that needs no C
 
 test-engine: ## the C side, with the CPU's own features
 	@echo "testing inference/llama with cgo: the first build takes two minutes or more"
-	@$(CGO) go test ./inference/llama/... ./tests/...
+	@$(CGO) go test ./inference/llama/... ./tests ./tests/engine ./tests/agreement
 
 test-e2e: build ## the built programs against a real Mosquitto
 	CGO_ENABLED=0 LINESIDE_BIN=$(CURDIR)/bin go test -count=1 ./tests/e2e/...
@@ -49,7 +49,20 @@ test-e2e: build ## the built programs against a real Mosquitto
 test-arm64: build-arm64 ## the arm64 engine answers under emulation
 	CGO_ENABLED=0 LINESIDE_BIN=$(CURDIR)/bin go test -count=1 -run 'ARM64' ./tests/arm64/...
 
-check: test lint race fuzz ## test, and lint, race detector, short fuzz
+test-fit: deps ## memory plans against the engine's real use (takes minutes)
+	@$(CGO) go test -count=1 -v ./tests/fit
+
+demo-model: ## train the built-in demo model from nothing (an hour or more)
+	@tools/deps.sh train
+	go run ./tools/demomodel data -o build/demo
+	/usr/bin/python3 tools/demomodel/train.py build/demo build/demo/run --workers 2
+	go run ./tools/demomodel export -data build/demo -trained build/demo/run -o inference/model/demo/lineside-demo.gguf
+	go run ./tools/demomodel golden -model inference/model/demo/lineside-demo.gguf -o inference/model/demo/golden.json
+
+demo-model-eval: build ## score the demo model on held-out asks, through the engine
+	go run ./tools/demomodel eval -model inference/model/demo/lineside-demo.gguf -engine bin/lineside-engine
+
+check: test test-fit lint race fuzz ## test, and lint, race detector, short fuzz
 
 lint:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "run gofmt -w on these"; exit 1; }
