@@ -72,8 +72,8 @@ func TestBoards(t *testing.T) {
 
 // TestSampleAllocatesNothing is the sampler's promise for the steady state.
 func TestSampleAllocatesNothing(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("only Linux samples without allocating")
+	if runtime.GOOS != "linux" || raced {
+		t.Skip("only Linux samples without allocating, and not under the race detector")
 	}
 	for _, b := range hwtest.Boards() {
 		_, board := open(t, b)
