@@ -7,7 +7,6 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 GOBUILD := go build -ldflags '$(LDFLAGS)'
 CGO     := eval "$$(tools/cgoenv.sh native)" &&
 FUZZ    ?= 10s
-DEMO_PORT ?= 1883
 export GOFLAGS ?= -buildvcs=false
 
 .PHONY: help deps build build-arm64 demo test test-go test-engine test-e2e test-arm64 test-fit demo-model demo-model-eval check lint race fuzz bench clean

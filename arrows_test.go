@@ -25,6 +25,7 @@ var arrows = map[string][]string{
 	"inference/chat":          {"inference", "inference/model/gguf"}, // templates stand in the file's header
 	"inference/constraint":    {"inference"},
 	"inference/serve":         {"inference"},
+	"inference/bench":         {"inference"},
 	"inference/engine":        {"inference", "inference/constraint", "inference/chat"},
 	"inference/llama":         {"inference", "inference/engine", "inference/model"},
 	"inference/model":         {"inference"},

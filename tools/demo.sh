@@ -4,7 +4,14 @@
 # What it needs is in bin: `make demo` builds it first.
 set -eu
 cd "$(dirname "$0")/.."
-port=${DEMO_PORT:-1883}
+port=${DEMO_PORT:-}
+if [ -z "$port" ]; then
+	port=1883
+	if bash -c '</dev/tcp/127.0.0.1/1883' 2>/dev/null; then
+		port=18830
+		echo "demo: another broker has port 1883, so this one takes $port"
+	fi
+fi
 broker=mqtt://127.0.0.1:$port
 log=$(mktemp)
 daemon=
@@ -23,7 +30,7 @@ until grep -q 'the engine is ready' "$log"; do
 	if ! kill -0 "$daemon" 2>/dev/null || [ $tries -gt 300 ]; then
 		echo "demo: the appliance did not start. It said:" >&2
 		tail -n 5 "$log" >&2
-		echo "demo: if port $port is taken, choose another one: make demo DEMO_PORT=18830" >&2
+		echo "demo: if port $port is taken, choose another one: make demo DEMO_PORT=18831" >&2
 		exit 1
 	fi
 	sleep 0.1

@@ -8,7 +8,7 @@ packages() {
 	case $1 in
 	build) echo gcc g++ libc6-dev nlohmann-json3-dev libstb-dev ;;
 	arm64) echo gcc-aarch64-linux-gnu g++-aarch64-linux-gnu qemu-user-static ;;
-	test) echo mosquitto mosquitto-clients ;;
+	test) echo mosquitto mosquitto-clients procps ;;
 	train) echo python3-torch python3-numpy libopenblas0-pthread ;;
 	*)
 		echo "deps.sh: unknown group '$1': want build, arm64, test or train" >&2

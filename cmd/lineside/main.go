@@ -72,6 +72,7 @@ func rootCommand() *cobra.Command {
 		doctorCommand(),
 		conformCommand(),
 		aboutCommand(),
+		benchCommand(),
 		homeAssistantCommand(),
 		modelCommand(),
 		hwCommand(),
