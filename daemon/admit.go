@@ -240,20 +240,31 @@ func (d *Daemon) enqueue(a *ask) {
 	}
 	d.mu.Lock()
 	_, err := d.queue.Push(it)
-	var ack *delivery
-	if err == nil && a.req.Ack {
-		ack = d.ackOf(a)
-	}
 	d.mu.Unlock()
 	if err != nil { // asks that came back from the engine took the last places meanwhile
 		d.refuse(a, full)
 		return
 	}
-	if ack != nil {
-		d.softly(*ack)
+	if d.Store == nil {
+		d.acknowledge(a)
 	}
 	nudge(d.wake)
 	nudge(d.tick)
+}
+
+// acknowledge tells the client that its ask is taken, if it wants to know. With a
+// store it is told only once the ask is on disk: what it hears of survives a power cut.
+func (d *Daemon) acknowledge(a *ask) {
+	if !a.req.Ack {
+		return
+	}
+	d.mu.Lock()
+	working := d.asks[a.key] == a
+	ack := d.ackOf(a)
+	d.mu.Unlock()
+	if working {
+		d.softly(*ack)
+	}
 }
 
 // due is when the answer must be on its way.
@@ -270,6 +281,7 @@ func (a *ask) record() store.Ask {
 
 // stored hears from the store that an ask is on disk: the broker may forget it.
 func (d *Daemon) stored(a *ask, err error) {
+	d.acknowledge(a)
 	if err != nil {
 		d.storeFailed(err) // the broker keeps it until it is answered
 		return
