@@ -214,7 +214,11 @@ func (s *screen) take(m wire.Message, id string, a *mqtt.Answer) (bool, error) {
 	case "ack":
 		var k mqtt.Ack
 		if json.Unmarshal(m.Payload, &k) == nil && !s.quiet {
-			fmt.Fprintf(s.err, "%s, %d before it, about %s\n", k.State, k.Pos, (time.Duration(k.ETAMS) * time.Millisecond).Round(100*time.Millisecond))
+			where := "being answered"
+			if k.State == mqtt.AckQueued {
+				where = fmt.Sprintf("queued, %d before it", k.Pos)
+			}
+			fmt.Fprintf(s.err, "%s, about %s\n", where, (time.Duration(k.ETAMS) * time.Millisecond).Round(100*time.Millisecond))
 		}
 	case "chunk":
 		var k mqtt.Chunk

@@ -29,7 +29,7 @@ func TestTools(t *testing.T) {
 		want []string
 		code int
 	}{
-		{[]string{"ask", "--broker", w.broker.URL(), "--client", "tool", "one", "two.", "three"}, []string{"one two. three", "0 ok from b03", "queued, 0 before it"}, 0},
+		{[]string{"ask", "--broker", w.broker.URL(), "--client", "tool", "one", "two.", "three"}, []string{"one two. three", "0 ok from b03", ", about "}, 0},
 		{[]string{"ask", "--broker", w.broker.URL(), "--skill", "alarm", "--args", `{"code":"E00"}`}, []string{"No fault.", "by alarm@1, without the model"}, 0},
 		{[]string{"ask", "--broker", w.broker.URL(), "--mqtt", "3.1.1", "--skill", "none", "--json"}, []string{`"code":11`, "unknown_skill"}, 1},
 		{[]string{"skill", "test", "--ask", "--broker", w.broker.URL(), filepath.Join(w.dir, "try.toml")}, []string{"alarm@1 example 1 in", "ok    alarm@1: 2 examples"}, 0},
