@@ -38,12 +38,7 @@ func (d *demo) fill(dir string) (err error) {
 	if err := os.Mkdir(d.skills, 0o755); err != nil {
 		return err
 	}
-	for name, text := range builtin.Skills() {
-		if err := os.WriteFile(filepath.Join(d.skills, name), text, 0o644); err != nil {
-			return err
-		}
-	}
-	return nil
+	return builtin.WriteSkills(d.skills)
 }
 
 func (d demo) run(ctx context.Context, stderr io.Writer) (err error) {

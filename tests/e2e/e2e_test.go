@@ -59,10 +59,8 @@ func start(t *testing.T, model string) *plant {
 	if err := os.Mkdir(filepath.Join(p.dir, "skills"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for name, text := range demo.Skills() {
-		if err := os.WriteFile(filepath.Join(p.dir, "skills", name), text, 0o644); err != nil {
-			t.Fatal(err)
-		}
+	if err := demo.WriteSkills(filepath.Join(p.dir, "skills")); err != nil {
+		t.Fatal(err)
 	}
 	p.broker = mqtttest.StartMosquitto(t)
 	config := filepath.Join(p.dir, "lineside.toml")
@@ -173,13 +171,6 @@ func (p *plant) answer(id string) mqtt.Answer {
 // engine is the engine's process id.
 func (p *plant) engine() int {
 	p.t.Helper()
-	path := fmt.Sprintf("/proc/%d/task/%[1]d/children", p.cmd.Process.Pid)
-	b, err := os.ReadFile(path)
-	for id := range strings.FieldsSeq(string(b)) {
-		if n, err := strconv.Atoi(id); err == nil {
-			return n
-		}
-	}
 	// A child belongs to the thread that started it: look at every thread.
 	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", p.cmd.Process.Pid))
 	for _, f := range tasks {
@@ -190,7 +181,7 @@ func (p *plant) engine() int {
 			}
 		}
 	}
-	p.t.Fatalf("linesided has no child: %v", err)
+	p.t.Fatal("linesided has no child")
 	return 0
 }
 
