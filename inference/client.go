@@ -189,6 +189,7 @@ type Health struct {
 	Running  int     `json:"running,omitempty"`  // asks in slots
 	Waiting  int     `json:"waiting,omitempty"`  // asks in the queue
 	TokenSec float64 `json:"tokens_per_second,omitempty"`
+	Limits   Limits  `json:"limits,omitzero"` // as they stand; threads are 0 until they are set
 }
 
 // Health asks how the engine is. While it loads this is no error.
@@ -197,12 +198,16 @@ func (c *Client) Health(ctx context.Context) (*Health, error) {
 	return &h, c.call(ctx, http.MethodGet, "/lineside/health", nil, &h)
 }
 
-// Limits are what may be changed while the engine runs. Zero leaves a value as it is.
+// Limits are what may be changed while the engine runs, all at once or one by
+// one. Zero leaves a value as it is. More than the engine was started with
+// means as much as it was started with, so a large value takes a limit back.
 type Limits struct {
-	DecodeThreads  int `json:"decode_threads,omitempty"`
-	PrefillThreads int `json:"prefill_threads,omitempty"`
-	Slots          int `json:"slots,omitempty"`        // asks answered at once
-	PacePercent    int `json:"pace_percent,omitempty"` // share of time spent computing, 1 to 100
+	DecodeThreads  int   `json:"decode_threads,omitempty"`
+	PrefillThreads int   `json:"prefill_threads,omitempty"`
+	Slots          int   `json:"slots,omitempty"`        // asks answered at once; running ones go on
+	PacePercent    int   `json:"pace_percent,omitempty"` // share of time spent computing, 1 to 100
+	Batch          int   `json:"batch,omitempty"`        // most prompt tokens of a pass
+	PrefixBytes    int64 `json:"prefix_bytes,omitempty"` // of the KV cache that ended asks may keep, pinned prefixes aside; 1 keeps none
 }
 
 // SetLimits changes the engine's limits from its next pass on.

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -96,6 +95,7 @@ type Engine struct {
 	faults int // passes that failed, in a row
 	price  price
 	saver  saver
+	kept   int64 // bytes of cache that the tree was last held to
 
 	mu      sync.Mutex
 	queue   queue
@@ -114,6 +114,8 @@ func New(rt Runtime, voc Vocabulary, template Template, o Options) (*Engine, err
 		return nil, fmt.Errorf("engine needs 2 sequences, the runtime has %d: open it with more", l.Sequences)
 	case l.Vocab != voc.Size():
 		return nil, fmt.Errorf("runtime has %d tokens, vocabulary %d: they are not of one model", l.Vocab, voc.Size())
+	case l.CellBytes < 1:
+		return nil, errors.New("runtime does not say how much memory a cell takes")
 	}
 	e := &Engine{rt: rt, voc: newVocab(voc), template: template, opt: o.withDefaults(l), limits: l, kick: make(chan struct{}, 1)}
 	if len(e.voc.ends) == 0 {
@@ -122,7 +124,8 @@ func New(rt Runtime, voc Vocabulary, template Template, o Options) (*Engine, err
 	e.cells = newLedger(rt)
 	e.tree = newTree(e.cells)
 	e.queue.bound = e.opt.Queue
-	e.dials = inference.Limits{Slots: e.opt.Slots, PacePercent: 100}
+	e.dials = e.fullLimits()
+	e.kept = e.dials.PrefixBytes
 	return e, nil
 }
 
@@ -160,13 +163,13 @@ func (e *Engine) Run(ctx context.Context) error {
 // rest keeps the pace: computing takes its share of the time, no more. Who
 // wants to end meanwhile ends, and a new pace counts at once.
 func (e *Engine) rest(ctx context.Context, took time.Duration) error {
-	pace := e.pace()
+	pace := e.dial().PacePercent
 	if pace >= 100 {
 		return nil
 	}
 	timer := time.NewTimer(took * time.Duration(100-pace) / time.Duration(pace))
 	defer timer.Stop()
-	for e.pace() == pace {
+	for e.dial().PacePercent == pace {
 		select {
 		case <-timer.C:
 			return nil
@@ -179,12 +182,6 @@ func (e *Engine) rest(ctx context.Context, took time.Duration) error {
 		}
 	}
 	return nil
-}
-
-func (e *Engine) pace() int {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.dials.PacePercent
 }
 
 // shut ends everything that is not answered.
@@ -348,26 +345,3 @@ func (e *Engine) pinAsk(messages []inference.Message) (*ask, error) {
 // mostPinned is how many cells pinned prefixes may take in all, so that asks
 // still have room beside them.
 func (e *Engine) mostPinned() int { return e.limits.Cells / 2 }
-
-// SetLimits changes what may be changed while asks run, from the next pass on.
-func (e *Engine) SetLimits(l inference.Limits) error {
-	if l.DecodeThreads < 0 || l.PrefillThreads < 0 || l.Slots < 0 || l.PacePercent < 0 || l.PacePercent > 100 {
-		return fmt.Errorf("%w: limits %+v: want threads and slots of 1 or more, pace of 1 to 100 percent; 0 leaves a value as it is", inference.ErrBadRequest, l)
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	set := func(v *int, to int) {
-		if to > 0 {
-			*v = to
-		}
-	}
-	set(&e.dials.DecodeThreads, l.DecodeThreads)
-	set(&e.dials.PrefillThreads, l.PrefillThreads)
-	set(&e.dials.Slots, min(l.Slots, e.limits.Sequences-1))
-	set(&e.dials.PacePercent, l.PacePercent)
-	if d := e.dials; d.DecodeThreads > 0 || d.PrefillThreads > 0 { // one alone stands for both
-		e.rt.SetThreads(cmp.Or(d.DecodeThreads, d.PrefillThreads), cmp.Or(d.PrefillThreads, d.DecodeThreads))
-	}
-	e.wake()
-	return nil
-}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -75,6 +76,19 @@ func (h *house) ask(t testing.TB, r *inference.Request) *inference.Result {
 		t.Errorf("streamed %q, result %q", streamed.String(), res.Text)
 	}
 	return res
+}
+
+// idle waits until the books are closed on all that was asked.
+func (h *house) idle(t testing.TB) engine.Stats {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); ; runtime.Gosched() {
+		if s := h.Stats(); s.Running == 0 && s.Waiting == 0 {
+			return s
+		}
+		if time.Now().After(end) {
+			t.Fatalf("still at work: %+v", h.Stats())
+		}
+	}
 }
 
 func TestAnswer(t *testing.T) {

@@ -58,7 +58,7 @@ func (e *Engine) Health() inference.Health {
 	s := e.Stats()
 	return inference.Health{
 		Model: e.opt.Model, Context: e.opt.Context, Slots: s.Slots, Steps: s.Passes,
-		Running: s.Running, Waiting: s.Waiting, TokenSec: s.recent,
+		Running: s.Running, Waiting: s.Waiting, TokenSec: s.recent, Limits: e.dial(),
 	}
 }
 

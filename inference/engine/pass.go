@@ -99,10 +99,9 @@ func (e *Engine) compose() (*pass, error) {
 		p.add(s, n)
 		room -= n
 	}
+	room = min(room, e.dial().Batch)
 	if len(answers) > 0 {
 		room = min(room, e.opt.Chunk)
-	} else {
-		room = min(room, aloneChunks*e.opt.Chunk)
 	}
 	for _, s := range prompts {
 		wait, err := e.catchUp(s)
@@ -271,8 +270,10 @@ func (e *Engine) sweep(now time.Time) error {
 			s.cutShort(why)
 		}
 	}
-	_, err := e.retire(now)
-	return err
+	if _, err := e.retire(now); err != nil || e.dial().PrefixBytes >= e.kept {
+		return err
+	}
+	return e.shrink()
 }
 
 // retire takes out the slots that are done and hands over their results.
@@ -308,7 +309,7 @@ func (e *Engine) release(s *slot) error {
 			s.failed = err
 		}
 	}
-	return e.tree.shrink(e.opt.PrefixCells, e.opt.TailCells)
+	return e.shrink()
 }
 
 // alone reports whether a slot keeps its cells to itself.

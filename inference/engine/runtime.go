@@ -32,6 +32,7 @@ type Limits struct {
 	Sequences int // sequence ids are 0 to Sequences-1
 	Batch     int // most tokens of one Decode
 	Vocab     int // tokens in the vocabulary
+	CellBytes int // memory of one cell
 }
 
 // Runtime is one model with one context over one unified KV cache: a cell may

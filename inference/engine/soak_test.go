@@ -48,7 +48,7 @@ func TestSoak(t *testing.T) {
 	for i := range 3 { // idle: everything in use belongs to the tree
 		h.ask(t, text("", fmt.Sprint("last ", i)))
 	}
-	s := h.Stats()
+	s := h.idle(t)
 	if s.CellsUsed != h.fake.Used() || s.PrefixTokens != s.CellsUsed || s.Running != 0 || s.Waiting != 0 {
 		t.Errorf("%d cells by the books, %d in truth, %d tokens in the tree, %d running, %d waiting", s.CellsUsed, h.fake.Used(), s.PrefixTokens, s.Running, s.Waiting)
 	}

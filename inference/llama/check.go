@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"lineside/inference/model/gguf"
+	"lineside/inference/model/shape"
 )
 
 // Limits that llama.cpp asserts: breaking one would abort the process.
@@ -27,13 +28,13 @@ var hints = map[string]string{
 
 // check refuses every file that C could choke on: what passes either loads or
 // fails with an error. With vocabOnly the file needs no tensors.
-func check(path string, vocabOnly bool) error {
+func check(path string, vocabOnly bool) (*gguf.Header, error) {
 	f, err := gguf.Open(path)
 	if err != nil {
 		if errors.Is(err, gguf.ErrNotGGUF) || errors.Is(err, gguf.ErrVersion) || errors.Is(err, gguf.ErrTruncated) || errors.Is(err, gguf.ErrMalformed) {
-			return fmt.Errorf("%w: %w", ErrModel, err)
+			return nil, fmt.Errorf("%w: %w", ErrModel, err)
 		}
-		return err
+		return nil, err
 	}
 	defer f.Close()
 	checks := []func(*gguf.Header) error{checkArchitecture, checkVocabulary}
@@ -42,10 +43,10 @@ func check(path string, vocabOnly bool) error {
 	}
 	for _, c := range checks {
 		if err := c(f.Header); err != nil {
-			return fmt.Errorf("%w: %s: %w", ErrModel, path, err)
+			return nil, fmt.Errorf("%w: %s: %w", ErrModel, path, err)
 		}
 	}
-	return nil
+	return f.Header, nil
 }
 
 func checkArchitecture(h *gguf.Header) error {
@@ -101,7 +102,7 @@ func checkVocabulary(h *gguf.Header) error {
 // checkShape holds the hyperparameters to what llama.cpp asserts of them. It
 // leaves the tensors' shapes to llama.cpp, which refuses wrong ones.
 func checkShape(h *gguf.Header) error {
-	s := shape{h: h, arch: h.Architecture()}
+	s := reader{h: h, arch: h.Architecture()}
 	layers := s.want("block_count", 1, maxLayers)
 	width := s.want("embedding_length", 1, maxWidth)
 	heads := s.want("attention.head_count", 1, width)
@@ -144,15 +145,29 @@ func checkShape(h *gguf.Header) error {
 	return nil
 }
 
-// shape reads hyperparameters and keeps the first error.
-type shape struct {
+// dimensions are what a model's memory follows from. The header has passed checkShape.
+func dimensions(h *gguf.Header) shape.Shape {
+	r := reader{h: h, arch: h.Architecture()}
+	d := shape.Shape{Arch: r.arch, Layers: int(r.want("block_count", 1, maxLayers)),
+		Hidden: int(r.want("embedding_length", 1, maxWidth)), Context: int(r.want("context_length", 1, 1<<31-1))}
+	heads := r.want("attention.head_count", 1, maxWidth)
+	d.Heads, d.KVHeads = int(heads), int(r.may("attention.head_count_kv", heads, 1, heads))
+	d.HeadDim = int(r.may("attention.key_length", uint64(d.Hidden/d.Heads), 2, maxWidth))
+	if v, ok := h.Value("tokenizer.ggml.tokens"); ok {
+		d.Vocab = int(v.Len)
+	}
+	return d
+}
+
+// reader reads hyperparameters and keeps the first error.
+type reader struct {
 	h    *gguf.Header
 	arch string
 	err  error
 }
 
 // want is a key that must be there, between lo and hi.
-func (s *shape) want(key string, lo, hi uint64) uint64 {
+func (s *reader) want(key string, lo, hi uint64) uint64 {
 	n, err := s.h.Uint(s.arch + "." + key)
 	switch {
 	case s.err != nil:
@@ -168,7 +183,7 @@ func (s *shape) want(key string, lo, hi uint64) uint64 {
 }
 
 // may is a key that has a default.
-func (s *shape) may(key string, def, lo, hi uint64) uint64 {
+func (s *reader) may(key string, def, lo, hi uint64) uint64 {
 	if _, ok := s.h.Value(s.arch + "." + key); !ok {
 		return def
 	}

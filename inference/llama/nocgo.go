@@ -16,7 +16,7 @@ func Open(_ context.Context, path string, o Options) (*Runtime, error) {
 	if err := o.withDefaults().check(); err != nil {
 		return nil, err
 	}
-	if err := check(path, false); err != nil {
+	if _, err := check(path, false); err != nil {
 		return nil, err
 	}
 	return nil, ErrNoCgo
@@ -36,7 +36,7 @@ func (Vocabulary) Close() {}
 
 // LoadVocabulary checks the file as the real one does, and then returns ErrNoCgo.
 func LoadVocabulary(path string) (Vocabulary, error) {
-	if err := check(path, true); err != nil {
+	if _, err := check(path, true); err != nil {
 		return Vocabulary{}, err
 	}
 	return Vocabulary{}, ErrNoCgo

@@ -54,7 +54,8 @@ func Open(ctx context.Context, path string, o Options) (*Runtime, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	if err := check(path, false); err != nil {
+	header, err := check(path, false)
+	if err != nil {
 		return nil, err
 	}
 	origin, err := fingerprintOf(path)
@@ -85,7 +86,8 @@ func Open(ctx context.Context, path string, o Options) (*Runtime, error) {
 		return nil, err
 	}
 	go r.compute()
-	r.limits = engine.Limits{Cells: o.Cells, Sequences: o.Sequences, Batch: o.Batch, Vocab: r.vocab.Size()}
+	r.limits = engine.Limits{Cells: o.Cells, Sequences: o.Sequences, Batch: o.Batch, Vocab: r.vocab.Size(),
+		CellBytes: int(dimensions(header).KVBytesPerToken())}
 	return r, nil
 }
 

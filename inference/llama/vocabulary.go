@@ -49,7 +49,7 @@ var _ engine.Vocabulary = (*vocabulary)(nil)
 
 // LoadVocabulary reads the vocabulary alone of the GGUF at path.
 func LoadVocabulary(path string) (Vocabulary, error) {
-	if err := check(path, true); err != nil {
+	if _, err := check(path, true); err != nil {
 		return Vocabulary{}, err
 	}
 	s, err := open(context.Background(), path, C.ls_options{vocab_only: true}, &hooks{}, nil)

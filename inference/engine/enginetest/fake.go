@@ -19,6 +19,9 @@ import (
 	"lineside/inference/engine"
 )
 
+// CellBytes is what a cell of the fake counts for.
+const CellBytes = 1 << 10
+
 // Config shapes a Fake. The zero value is a roomy one.
 type Config struct {
 	Cells, Sequences, Batch int // as in engine.Limits; 0 takes 4096, 32, 256
@@ -110,7 +113,7 @@ func (f *Fake) Threads() (decode, prefill int) {
 
 // Limits implements engine.Runtime.
 func (f *Fake) Limits() engine.Limits {
-	return engine.Limits{Cells: f.cfg.Cells, Sequences: f.cfg.Sequences, Batch: f.cfg.Batch, Vocab: f.voc.Size()}
+	return engine.Limits{Cells: f.cfg.Cells, Sequences: f.cfg.Sequences, Batch: f.cfg.Batch, Vocab: f.voc.Size(), CellBytes: CellBytes}
 }
 
 // SetAbort implements engine.Runtime.

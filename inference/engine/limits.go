@@ -1,0 +1,59 @@
+package engine
+
+import (
+	"cmp"
+	"fmt"
+
+	"lineside/inference"
+)
+
+// fullLimits are those that an engine starts with. Threads are the runtime's own affair.
+func (e *Engine) fullLimits() inference.Limits {
+	return inference.Limits{
+		Slots: e.opt.Slots, PacePercent: 100, Batch: aloneChunks * e.opt.Chunk,
+		PrefixBytes: int64(e.opt.PrefixCells) * int64(e.limits.CellBytes),
+	}
+}
+
+// SetLimits changes what may be changed while asks run, from the next pass on.
+// The prefix cache shrinks at once, also while nothing runs.
+func (e *Engine) SetLimits(l inference.Limits) error {
+	if min(l.DecodeThreads, l.PrefillThreads, l.Slots, l.PacePercent, l.Batch) < 0 || l.PacePercent > 100 || l.PrefixBytes < 0 {
+		return fmt.Errorf("%w: limits %+v: want 1 or more of each, pace of at most 100 percent; 0 leaves a value as it is", inference.ErrBadRequest, l)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	d, full := &e.dials, e.fullLimits()
+	set(&d.DecodeThreads, l.DecodeThreads)
+	set(&d.PrefillThreads, l.PrefillThreads)
+	set(&d.Slots, min(l.Slots, full.Slots))
+	set(&d.PacePercent, l.PacePercent)
+	set(&d.Batch, min(l.Batch, full.Batch))
+	set(&d.PrefixBytes, min(l.PrefixBytes, full.PrefixBytes))
+	if d.DecodeThreads > 0 || d.PrefillThreads > 0 { // one alone stands for both
+		e.rt.SetThreads(cmp.Or(d.DecodeThreads, d.PrefillThreads), cmp.Or(d.PrefillThreads, d.DecodeThreads))
+	}
+	e.wake()
+	return nil
+}
+
+// set takes over a limit that was given.
+func set[T int | int64](v *T, to T) {
+	if to > 0 {
+		*v = to
+	}
+}
+
+// dial is the limits as they stand.
+func (e *Engine) dial() inference.Limits {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.dials
+}
+
+// shrink drops what ended asks left in the cache beyond its limits.
+func (e *Engine) shrink() error {
+	e.kept = e.dial().PrefixBytes
+	cells := int(e.kept / int64(e.limits.CellBytes))
+	return e.tree.shrink(cells, min(cells, e.opt.TailCells))
+}
