@@ -38,7 +38,7 @@ var arrows = map[string][]string{
 }
 
 // exact lists packages that are named alone in a list above, without their tree.
-var exact = map[string]bool{"inference": true}
+var exact = map[string]bool{"inference": true, "mqtt": true} // the daemon speaks through mqtt, never past it to mqtt/wire
 
 type pkg struct {
 	ImportPath                         string

@@ -108,7 +108,11 @@ func (p *Proxy) serve(client net.Conn) {
 
 func (p *Proxy) copy(both *sync.WaitGroup, to, from net.Conn) {
 	defer both.Done()
-	defer to.Close()
+	defer func() { // an end in one direction is no end of the other
+		if half, ok := to.(*net.TCPConn); ok {
+			_ = half.CloseWrite()
+		}
+	}()
 	buf := make([]byte, 16<<10)
 	for {
 		n, err := from.Read(buf)

@@ -312,7 +312,9 @@ func Suite(t *testing.T, version string, newBroker func(t *testing.T) Broker) {
 		b.Stop()
 		offlines := func() (n int) {
 			for _, m := range o.Messages() {
-				if hasState(mqtt.StateOffline)(m) {
+				// The embedded broker looks retained messages up after it has granted the
+				// subscription: what it finds may be the will that the observer has had.
+				if hasState(mqtt.StateOffline)(m) && !m.Retained {
 					n++
 				}
 			}

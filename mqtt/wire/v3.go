@@ -16,6 +16,7 @@ import (
 // conn3 speaks MQTT 3.1.1. The library's own reconnecting is off.
 type conn3 struct {
 	client    paho3.Client
+	net       *netConn
 	onMessage func(Message)
 	timeout   time.Duration
 	ended     chan error
@@ -23,8 +24,8 @@ type conn3 struct {
 	endOnce   sync.Once
 }
 
-func open3(ctx context.Context, nc net.Conn, o Options, password []byte) (Conn, error) {
-	c := &conn3{onMessage: o.OnMessage, timeout: o.Timeout, ended: make(chan error, 1), gone: make(chan struct{})}
+func open3(ctx context.Context, nc *netConn, o Options, password []byte) (Conn, error) {
+	c := &conn3{net: nc, onMessage: o.OnMessage, timeout: o.Timeout, ended: make(chan error, 1), gone: make(chan struct{})}
 	opt := paho3.NewClientOptions().
 		AddBroker("tcp://broker"). // never dialled: the connection is open already
 		SetCustomOpenConnectionFn(func(*url.URL, paho3.ClientOptions) (net.Conn, error) { return nc, nil }).
@@ -142,6 +143,7 @@ func (c *conn3) end(err error) {
 func (c *conn3) Down() <-chan error { return c.ended }
 
 func (c *conn3) Close() {
+	c.net.proper.Store(true)
 	c.client.Disconnect(uint(c.timeout / time.Millisecond)) // returns when it is done
 	c.end(errors.New("closed"))
 }

@@ -22,6 +22,7 @@ const (
 // conn5 speaks MQTT 5.
 type conn5 struct {
 	client    *paho.Client
+	net       *netConn
 	session   *state.State
 	onMessage func(Message)
 	ended     chan error
@@ -36,8 +37,8 @@ type manualAck struct{ *state.State }
 
 func (manualAck) Ack(*packets.Publish) error { return nil }
 
-func open5(ctx context.Context, nc net.Conn, o Options, password []byte) (Conn, error) {
-	c := &conn5{session: state.NewInMemory(), onMessage: o.OnMessage, ended: make(chan error, 1)}
+func open5(ctx context.Context, nc *netConn, o Options, password []byte) (Conn, error) {
+	c := &conn5{net: nc, session: state.NewInMemory(), onMessage: o.OnMessage, ended: make(chan error, 1)}
 	c.client = paho.NewClient(paho.ClientConfig{
 		ClientID:           o.ClientID,
 		Conn:               packets.NewThreadSafeConn(nc),
@@ -172,6 +173,7 @@ func (c *conn5) end(err error) {
 func (c *conn5) Down() <-chan error { return c.ended }
 
 func (c *conn5) Close() {
+	c.net.proper.Store(true)
 	_ = c.client.Disconnect(&paho.Disconnect{ReasonCode: 0}) // it may be gone already
 	c.end(net.ErrClosed)
 }

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"time"
 )
 
@@ -195,11 +194,11 @@ func Dial(ctx context.Context, o Options) (Conn, error) {
 func open(ctx context.Context, version string, o Options, password []byte) (Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
-	nc, err := dial(ctx, o)
+	raw, err := dial(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	nc = deadlineConn{nc, o.Timeout}
+	nc := &netConn{Conn: raw, timeout: o.Timeout}
 	var c Conn
 	if version == Version311 {
 		c, err = open3(ctx, nc, o, password)
@@ -211,20 +210,6 @@ func open(ctx context.Context, version string, o Options, password []byte) (Conn
 		return nil, err
 	}
 	return c, nil
-}
-
-// deadlineConn gives every write a deadline, so that a cut network ends a
-// write instead of holding its caller.
-type deadlineConn struct {
-	net.Conn
-	timeout time.Duration
-}
-
-func (c deadlineConn) Write(p []byte) (int, error) {
-	if err := c.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
-		return 0, err
-	}
-	return c.Conn.Write(p)
 }
 
 // contentType is what a payload is unless the sender says otherwise.

@@ -338,7 +338,7 @@ func ready(t *testing.T, d *device) {
 // TestFloodDoesNotHurtOthers has a ninth client ask as fast as it can.
 func TestFloodDoesNotHurtOthers(t *testing.T) {
 	if testing.Short() {
-		t.Skip("short")
+		t.Skip("takes long: run without -short")
 	}
 	m := mqtttest.StartMosquitto(t, "max_inflight_messages 1000", "max_queued_messages 100000", "autosave_interval 3600", "autosave_on_changes false")
 	linesided(t, m.URL(), 6000)

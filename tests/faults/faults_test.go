@@ -29,7 +29,7 @@ var faults = map[string]func(w *world){
 // TestFaultMatrix breaks each part at each stage, on both protocols.
 func TestFaultMatrix(t *testing.T) {
 	if testing.Short() {
-		t.Skip("short")
+		t.Skip("takes long: run without -short")
 	}
 	for _, version := range []string{"5", "3.1.1"} {
 		for name, fault := range faults {

@@ -18,7 +18,7 @@ import (
 func onBoard(t *testing.T) (w *world, root string, b hwtest.Board) {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("short")
+		t.Skip("takes long: run without -short")
 	}
 	t.Parallel()
 	root, b = t.TempDir(), hwtest.Pi5()
