@@ -77,5 +77,19 @@ func (d *Daemon) Drain(on bool) {
 	d.event(mqtt.EventDrain, why, "", nil)
 }
 
-// Reload reads the skills again, as SIGHUP asks for.
-func (d *Daemon) Reload() { nudge(d.skills) }
+// Reload reads the skills again, as SIGHUP asks for, then has more read what is not
+// the daemon's own. The service manager hears when it begins and when it is done,
+// but not before it has heard that the board is ready at all.
+func (d *Daemon) Reload(more func()) {
+	told := d.Notifier != nil && d.told.Load()
+	if told {
+		d.tell(d.Notifier.Reloading())
+	}
+	if err := d.scanSkills(); err != nil {
+		d.Log.Warn("skills stay as they are", "err", err)
+	}
+	more()
+	if told {
+		d.tell(d.Notifier.Ready())
+	}
+}

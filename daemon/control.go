@@ -24,7 +24,6 @@ func (d *Daemon) control(ctx context.Context) error {
 	t := time.NewTicker(controlEvery)
 	defer t.Stop()
 	var health, info, dog, beat time.Time
-	ready := false
 	for {
 		fresh := false
 		select {
@@ -41,10 +40,9 @@ func (d *Daemon) control(ctx context.Context) error {
 		if !d.connected() {
 			d.refresh(ctx, now, false)
 		} else {
-			if !ready && d.Notifier != nil {
+			if d.Notifier != nil && d.told.CompareAndSwap(false, true) {
 				d.tell(d.Notifier.Ready())
 			}
-			ready = true
 			if d.refresh(ctx, now, fresh) && d.Notifier != nil {
 				d.tell(d.Notifier.Status(d.line()))
 			}
@@ -347,6 +345,8 @@ func (d *Daemon) watchSkills(ctx context.Context) error {
 }
 
 func (d *Daemon) scanSkills() error {
+	d.scan.Lock()
+	defer d.scan.Unlock()
 	c, err := d.Skills.Scan()
 	if err != nil {
 		return err

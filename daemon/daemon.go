@@ -60,6 +60,7 @@ type Light interface {
 // Notifier is the service manager.
 type Notifier interface {
 	Ready() error
+	Reloading() error
 	Status(line string) error
 	Stopping() error
 	Watchdog() error
@@ -124,7 +125,10 @@ type Daemon struct {
 	skills chan struct{} // read the skills' folder now
 	look   chan struct{} // ask the engine now how it is
 	seq    atomic.Uint64
+	told   atomic.Bool // the service manager knows that the board is ready
 	count  Counts
+
+	scan sync.Mutex // guards the reading of the skills' folder
 
 	mu        sync.Mutex
 	queue     *queue.Queue[*ask]

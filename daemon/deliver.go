@@ -87,6 +87,12 @@ func (d *Daemon) end(a *ask, o outcome) {
 		d.keep(a, o, out, now)
 		return
 	}
+	if d.Store != nil && o.remembered() { // a canned answer: the broker keeps its ask until it has the answer
+		d.Store.Note(store.Answer{
+			Key: a.key, Print: a.print, Topic: out.to, Correlation: out.corr, Payload: payload, At: now,
+			Until: laterOf(a.deadline, now.Add(ledger.Keep)), Delivered: true,
+		})
+	}
 	d.handOver(a, out)
 }
 

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"lineside/daemon/audit"
+	"lineside/daemon/skill"
 	"lineside/hw"
 	"lineside/inference"
 	"lineside/inference/model/licence"
@@ -75,9 +77,9 @@ func TestHeat(t *testing.T) {
 
 // dog is a service manager that counts.
 type dog struct {
-	mu                  sync.Mutex
-	ready, fed, stopped int
-	status              string
+	mu                             sync.Mutex
+	ready, reloading, fed, stopped int
+	status                         string
 }
 
 func (d *dog) count(n *int) error {
@@ -87,6 +89,7 @@ func (d *dog) count(n *int) error {
 	return nil
 }
 func (d *dog) Ready() error                 { return d.count(&d.ready) }
+func (d *dog) Reloading() error             { return d.count(&d.reloading) }
 func (d *dog) Stopping() error              { return d.count(&d.stopped) }
 func (d *dog) Watchdog() error              { return d.count(&d.fed) }
 func (d *dog) WatchdogEvery() time.Duration { return 10 * time.Second }
@@ -121,6 +124,33 @@ func TestWatchdogFollowsRealProgress(t *testing.T) {
 			t.Errorf("STOPPING was said %d times", n.stopped)
 		}
 	})
+}
+
+// TestReloadIsTold: RELOADING stands between two READYs, and a board that has no
+// broker yet does not become ready by being told to reload.
+func TestReloadIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &dog{}
+		h := open(t, func(o *Options) { o.Notifier = n })
+		h.Reload(func() {
+			if n.ready != 1 || n.reloading != 1 {
+				t.Errorf("while it reads: %d ready, %d reloading", n.ready, n.reloading)
+			}
+		})
+		if n.ready != 2 {
+			t.Errorf("READY was said %d times, want again after the reload", n.ready)
+		}
+		h.stop()
+	})
+	n := &dog{}
+	d, err := New(Options{Topics: topics, Bus: &bus{}, Engine: &engine{}, Skills: skill.NewLibrary(t.TempDir()), Log: slog.New(slog.DiscardHandler), Notifier: n})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Reload(func() {})
+	if n.ready+n.reloading != 0 {
+		t.Errorf("without a broker: %+v", n)
+	}
 }
 
 // full is an audit log whose disk takes nothing.

@@ -30,6 +30,9 @@ func TestStoreAcrossRestart(t *testing.T) {
 		h.send(topics.AskText("plc"), prompt("done"))
 		after(time.Second)
 		h.one("plc", "done")
+		h.send(topics.AskSkill("plc", "alarm"), `{"id":"canned","args":{"code":"E00"}}`)
+		after(time.Second)
+		h.one("plc", "canned")
 		b.set(true)
 		h.Up(false)
 		h.send(topics.AskText("plc"), prompt("undelivered"))
@@ -48,6 +51,18 @@ func TestStoreAcrossRestart(t *testing.T) {
 		after(time.Second)
 		if all := h.answers("plc")["done"]; len(all) != 2 || !all[1].Replay {
 			t.Errorf("asked again after the restart: %+v", all)
+		}
+		h.send(topics.AskSkill("plc", "alarm"), `{"id":"canned","args":{"code":"E00"}}`)
+		h.send(topics.AskSkill("plc", "alarm"), `{"id":"canned","args":{"code":"E42"}}`)
+		after(time.Second)
+		all := h.answers("plc")["canned"]
+		if len(all) != 3 {
+			t.Fatalf("a canned ask again after the restart: %+v", all)
+		}
+		for _, a := range all[1:] {
+			if a.Code != mqtt.IDConflict && (!a.Replay || a.Text != all[0].Text) {
+				t.Errorf("a canned ask again after the restart: %+v", a)
+			}
 		}
 	})
 }

@@ -241,15 +241,19 @@ func (h *house) onHangup(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-c:
-			h.daemon.Reload()
-			h.bus.Reconnect()
-			if h.broker != nil {
-				if err := h.broker.Reload(); err != nil {
-					h.log.Error("the embedded broker keeps its files as they were", "err", err)
-				}
-			}
+			h.daemon.Reload(h.reload)
 		}
 	}
+}
+
+// reload has the broker read its files, and the bus connect with its own anew.
+func (h *house) reload() {
+	if h.broker != nil {
+		if err := h.broker.Reload(); err != nil {
+			h.log.Error("the embedded broker keeps its files as they were", "err", err)
+		}
+	}
+	h.bus.Reconnect()
 }
 
 // engineCommand is how the engine is started here with a model.

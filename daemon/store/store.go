@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -29,6 +30,7 @@ const (
 	batch      = 256             // most writes of one commit
 	backlog    = 4096            // writes that may wait for a slow card
 	lazyAfter  = 2 * time.Second // how long a write that nobody waits for may wait
+	notesMost  = 64              // notes within lazyAfter
 	pruneEvery = 30 * time.Second
 	closeWait  = 500 * time.Millisecond // for the file's lock
 )
@@ -69,6 +71,7 @@ type Store struct {
 	ops   chan op
 
 	existed bool
+	notes   atomic.Int32 // since the last lazy write
 
 	pruned time.Time // only Run's goroutine uses it
 }
@@ -198,6 +201,14 @@ func (s *Store) Delivered(k ledger.Key) {
 	}, nil)
 }
 
+// Note keeps an answer that nobody waits for, a little later. Beyond notesMost at a
+// time it is left out: those who ask so often must not wear the card out.
+func (s *Store) Note(a Answer) {
+	if s.notes.Add(1) <= notesMost {
+		s.do(put(answersBucket, a.Key, a), nil)
+	}
+}
+
 // Remove drops an ask that ended without an answer worth keeping.
 func (s *Store) Remove(k ledger.Key) {
 	s.do(func(tx *bolt.Tx) error { return tx.Bucket(asksBucket).Delete(keyOf(k)) }, nil)
@@ -228,6 +239,7 @@ func (s *Store) Run(ctx context.Context) error {
 		case <-timer.C:
 			s.commit(lazy)
 			lazy = nil
+			s.notes.Store(0)
 			timer.Reset(lazyAfter)
 		case o := <-s.ops:
 			lazy = append(lazy, s.gather(o)...)

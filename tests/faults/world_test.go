@@ -120,6 +120,7 @@ type world struct {
 	dir    string
 	cmd    *exec.Cmd
 	log    *os.File
+	env    []string // more for linesided
 	sent   sync.Map // payloads by id
 	bin    string
 }
@@ -208,7 +209,7 @@ func (w *world) write(name, text string) {
 func (w *world) daemon() {
 	w.t.Helper()
 	w.cmd = exec.Command(w.bin, "--config", filepath.Join(w.dir, "lineside.toml"))
-	w.cmd.Env = append(os.Environ(), engineEnv+"=1")
+	w.cmd.Env = append(append(os.Environ(), engineEnv+"=1"), w.env...)
 	w.cmd.Stdout, w.cmd.Stderr = w.log, w.log
 	w.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := w.cmd.Start(); err != nil {
