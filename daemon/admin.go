@@ -37,7 +37,7 @@ func (d *Daemon) verb(verb, model string) (mqtt.Code, string) {
 	case "use-model":
 		switch {
 		case d.UseModel == nil:
-			return mqtt.BadRequest, "this board's model cannot be changed over MQTT: lineside model activate, then restart the engine"
+			return mqtt.BadRequest, "this board's model cannot be changed: engine.model names one file"
 		case model == "":
 			return mqtt.BadRequest, "the field \"model\" is missing: name a model that is on the board"
 		}

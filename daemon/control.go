@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"lineside/daemon/lamp"
+	"lineside/daemon/swap"
 	"lineside/inference"
 	"lineside/mqtt"
 )
@@ -183,13 +184,33 @@ func (d *Daemon) line() string {
 // modelID is the start of the model's hash, or its name where no hash is known.
 func (d *Daemon) modelID() string {
 	if d.About.Model != nil {
-		if m := d.About.Model(); len(m.SHA256) >= 12 {
-			return m.SHA256[:12]
+		if id := short(d.About.Model().SHA256); id != "" {
+			return id
 		}
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.engine.Model
+}
+
+// short is as much of a hash as answers carry.
+func short(sha256 string) string { return sha256[:min(len(sha256), 12)] }
+
+// ModelChange takes in a step of a change of model: the light shows it, and an event tells
+// how it ended.
+func (d *Daemon) ModelChange(c swap.Change) {
+	data := map[string]any{"from": c.From, "to": c.To, "smaller": c.Smaller, "gap_ms": c.Gap.Milliseconds()}
+	switch c.Phase {
+	case swap.Done:
+		d.mu.Lock()
+		d.changedTo = c.To
+		d.mu.Unlock()
+		d.event(mqtt.EventModelChanged, c.To+" answers from now on", "", data)
+		nudge(d.look)
+	case swap.Refused:
+		d.event(mqtt.EventModelRefused, "the model stays as it was: "+c.Why, "", data)
+	}
+	d.condition(lamp.ModelChanging, c.Phase == swap.Began, "changing the model to "+c.To)
 }
 
 // Times of watching the engine.
@@ -251,6 +272,7 @@ func (d *Daemon) engineIs(ctx context.Context, h *inference.Health, err error, w
 		d.engine = *h
 	}
 	back := ready && !d.board.Ready
+	told := err == nil && h.Model == d.changedTo
 	d.board.Ready, d.board.Why, d.board.ReadyIn = ready, why, retry
 	loading := err == nil && h.State == "loading"
 	d.show(lamp.IsStarting, loading || err != nil && !fell, why)
@@ -261,11 +283,11 @@ func (d *Daemon) engineIs(ctx context.Context, h *inference.Health, err error, w
 		nudge(d.wake)
 	}
 	switch {
-	case ready && !w.ready:
+	case ready && (!w.ready || w.model != h.Model):
 		d.Log.Info("the engine is ready", "model", h.Model, "slots", h.Slots, "ctx", h.Context)
 		if w.once && w.model == h.Model {
 			d.event(mqtt.EventEngineRestart, "the engine was started again", "", nil)
-		} else if w.once {
+		} else if w.once && !told {
 			d.event(mqtt.EventModelChanged, "the engine answers with another model: "+h.Model, "", nil)
 		}
 		w.once, w.model = true, h.Model

@@ -149,6 +149,7 @@ type Daemon struct {
 	clock     string // as the board's sensors see it; empty: they do not
 	storeTold time.Time
 	denied    time.Time // last denied event
+	changedTo string    // model of the last change that an event told of
 }
 
 // Sizes of the queues towards the broker, and the number of publishers.

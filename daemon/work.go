@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"lineside/daemon/lamp"
 	"lineside/daemon/queue"
 	"lineside/inference"
+	"lineside/inference/model/licence"
 	"lineside/mqtt"
 )
 
@@ -93,6 +95,11 @@ func (d *Daemon) work(ctx context.Context, a *ask) {
 	d.mu.Unlock()
 	d.signal()
 
+	if err := d.Permit(a.use()); err != nil { // the model may have changed while the ask waited
+		d.end(a, outcome{code: mqtt.Denied, text: err.Error()})
+		d.idle()
+		return
+	}
 	w := &writer{d: d, a: a}
 	res, err := d.Engine.Generate(runCtx, d.request(a, limits), w.take)
 	if err != nil && ctx.Err() != nil && context.Cause(runCtx) != errCancelled {
@@ -155,7 +162,7 @@ func messages(system, prompt string) []inference.Message {
 func (d *Daemon) finished(a *ask, w *writer, res *inference.Result, err error) {
 	o := outcome{seed: seedOf(a), ms: mqtt.Timings{Queue: a.started.Sub(a.arrived).Milliseconds(), First: w.first.Milliseconds()}}
 	if res != nil {
-		o.model = d.modelID()
+		o.model = cmp.Or(short(res.Weights), d.modelID()) // another model may run by now
 		o.tok = mqtt.Tokens{In: res.Usage.Prompt, Cached: res.Usage.Cached, Out: res.Usage.Completion}
 		d.count.tokens.Add(uint64(res.Usage.Completion))
 	}
@@ -245,6 +252,14 @@ func (a *ask) check(data json.RawMessage) error {
 		return errors.New("the answer does not fit the schema of the ask")
 	}
 	return nil
+}
+
+// use is the class of use that the model's licence has to permit.
+func (a *ask) use() licence.Class {
+	if a.skill != nil {
+		return a.skill.UseClass
+	}
+	return licence.General
 }
 
 func (a *ask) maxChars() int {

@@ -183,6 +183,7 @@ type Health struct {
 	Progress float64 `json:"progress,omitempty"` // 0 to 1, while loading
 	Why      string  `json:"why,omitempty"`      // with "failed"
 	Model    string  `json:"model,omitempty"`    // name of the model file's model
+	File     string  `json:"file,omitempty"`     // path of the model file, links resolved
 	Context  int     `json:"ctx,omitempty"`      // tokens
 	Slots    int     `json:"slots,omitempty"`    // asks answered at once
 	Steps    uint64  `json:"steps,omitempty"`    // passes computed since start: grows while the engine lives
@@ -220,6 +221,12 @@ func (c *Client) Pin(ctx context.Context, messages []Message) error {
 	return c.call(ctx, http.MethodPost, "/lineside/pin", struct {
 		Messages []Message `json:"messages"`
 	}{messages}, nil)
+}
+
+// Exit asks the engine to finish what it answers and to end. Whoever started it starts
+// it again, maybe with another model.
+func (c *Client) Exit(ctx context.Context) error {
+	return c.call(ctx, http.MethodPost, "/lineside/exit", nil, nil)
 }
 
 func (c *Client) call(ctx context.Context, method, path string, in, out any) error {

@@ -102,6 +102,7 @@ type Result struct {
 	Text    string
 	Finish  Finish
 	Model   string // name of the model that answered
+	Weights string // SHA-256 of its weights, where the caller knows it; not on the wire
 	Usage   Usage
 	Timings Timings
 }

@@ -43,6 +43,7 @@ const (
 	EventDenied        = "denied"
 	EventEngineRestart = "engine_restart"
 	EventModelChanged  = "model_changed"
+	EventModelRefused  = "model_refused"
 )
 
 // Qualities of a reading, as Sparkplug counts them.
@@ -236,7 +237,7 @@ type Health struct {
 type Event struct {
 	V      int            `json:"v" doc:"version of this shape" schema:"const=1"`
 	Board  string         `json:"board" doc:"the board's id" schema:"id"`
-	Event  string         `json:"event" doc:"what happened" schema:"enum=throttle|drain|audit_full|denied|engine_restart|model_changed"`
+	Event  string         `json:"event" doc:"what happened" schema:"enum=throttle|drain|audit_full|denied|engine_restart|model_changed|model_refused"`
 	Why    string         `json:"why" doc:"one sentence"`
 	Client string         `json:"client,omitempty" doc:"denied: who" schema:"optional,id"`
 	Data   map[string]any `json:"data,omitempty" doc:"numbers that belong to it" schema:"optional"`

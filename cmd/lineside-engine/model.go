@@ -34,9 +34,13 @@ func serveModel(ctx context.Context, s settings, log *slog.Logger, stderr io.Wri
 	if err != nil {
 		return err
 	}
-	srv := &serve.Server{}
+	if file, err := filepath.EvalSymlinks(s.model); err == nil {
+		s.model = file // a link may lead elsewhere by the time it is read again
+	}
 	figures := &figures{}
-	srv.Metrics = figures.handler()
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	srv := &serve.Server{Metrics: figures.handler(), File: s.model, Exit: end}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return srv.Run(ctx, ln) })
 	g.Go(func() error {

@@ -211,7 +211,7 @@ func swap(c *cobra.Command, s *store.Store, name string, wait time.Duration) err
 		case last == nil || last.ID != i.ID:
 			return fmt.Errorf("another change of model came between")
 		case !last.OK:
-			return fmt.Errorf("the daemon went back to the model before: %s", last.Why)
+			return fmt.Errorf("the model stays as it was: %s", last.Why)
 		}
 		fmt.Fprintf(c.OutOrStdout(), "%s runs\n", i.Manifest.Name)
 		return nil
@@ -223,8 +223,9 @@ func modelActivateCommand() *cobra.Command {
 		Use:   "activate NAME",
 		Short: "Make an installed model the one that runs",
 		Long: `Changes to a model whose licence this site has accepted. Where the daemon runs, it
-loads the model, asks it a warm-up question, and goes back to the old one when no
-answer comes.`,
+loads the model, asks it a warm-up question, and stays with the old one when no
+answer comes. Asks go on meanwhile where the board has memory for both models, else
+they wait.`,
 		Example: `  lineside model activate Llama-3.2-1B-Instruct-Q4_0
   lineside model activate Llama-3.2-1B-Instruct-Q4_0 --fallback   # the smaller one, for hard times`,
 		Args: exactArgs(1, "one NAME"),

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -16,8 +15,12 @@ import (
 	"lineside/daemon"
 	"lineside/daemon/supervise"
 	"lineside/daemon/swap"
+	"lineside/hw"
 	builtin "lineside/inference/model/demo"
+	"lineside/inference/model/fit"
+	"lineside/inference/model/gguf"
 	"lineside/inference/model/licence"
+	"lineside/inference/model/shape"
 	models "lineside/inference/model/store"
 	"lineside/mqtt"
 )
@@ -27,6 +30,10 @@ import (
 // which info then says.
 func (h *house) openModel(o *daemon.Options) error {
 	if h.config.Engine.Model != "" {
+		if h.config.Engine.Spawn {
+			h.child = supervise.New(engineCommand(h.config, h.config.Engine.Model), h.log)
+			o.Child = h.child
+		}
 		h.modelFile(o, h.config.Engine.Model)
 		return nil
 	}
@@ -34,30 +41,76 @@ func (h *house) openModel(o *daemon.Options) error {
 	if err != nil {
 		return fmt.Errorf("open the models: %w", err)
 	}
-	so := swap.Options{
-		Store: store, Engine: o.Engine, Patience: modelPatience, Log: h.log,
-		Command: func(path string) supervise.Command { return engineCommand(h.config, path) },
-	}
-	if h.child != nil {
-		so.Child = h.child
-	}
-	s, err := swap.New(so)
+	first, err := store.Active()
 	switch {
 	case errors.Is(err, models.ErrNoModel) && h.config.Engine.Spawn:
 		return fmt.Errorf("%w: install one and activate it (lineside model --help), or name a file in engine.model", err)
-	case errors.Is(err, models.ErrNoModel):
-		return nil // the engine's unit names one
-	case err != nil:
+	case err != nil && !errors.Is(err, models.ErrNoModel): // without one the engine's unit waits for the first
+		return err
+	}
+	s, err := swap.New(swap.Options{
+		Models: store, First: first, Log: h.log, Start: h.engineOf, Room: h.room,
+		Changed: func(c swap.Change) { h.daemon.ModelChange(c) },
+	})
+	if err != nil {
 		return err
 	}
 	h.extra = append(h.extra, s.Run, func(ctx context.Context) error { return h.scrub(ctx, store) })
-	if h.child != nil {
-		h.child.Replace(engineCommand(h.config, s.Active().Path))
-		o.UseModel = s.Propose
-	}
-	o.Permit = s.Permit
-	o.About.Model = func() mqtt.ModelInfo { return describe(s.Active()) }
+	o.Engine, o.Child = s, s
+	o.UseModel, o.Permit = s.Propose, s.Permit
+	o.About.Model = func() mqtt.ModelInfo { return describe(s.Running()) }
 	return nil
+}
+
+// engineOf makes the engine of a model, started here or by the service manager.
+func (h *house) engineOf(item models.Item, place int) (swap.Engine, swap.Process) {
+	if !h.config.Engine.Spawn {
+		u := swap.NewUnit(h.clients[0], item, h.log)
+		return u, u
+	}
+	c := h.config
+	c.Engine.Socket = h.sockets[place]
+	return h.clients[place], supervise.New(engineCommand(c, item.Path), h.log)
+}
+
+// room decides where a model is loaded. The plan's margin stays free when it is put
+// beside the one that runs.
+func (h *house) room(item models.Item) (beside bool, err error) {
+	f, err := gguf.Open(item.Path)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	form, err := shape.Of(f.Header)
+	if err != nil {
+		return false, err
+	}
+	var s hw.Sample
+	h.sensor.Sample(&s)
+	ram := uint64(known(s.Value(hw.Memory, "total")))
+	if ram == 0 {
+		return false, nil // nothing is known of the memory: one at a time
+	}
+	e := h.config.Engine
+	plan := fit.Memory(fit.Request{Shape: form, File: uint64(f.Size), RAM: ram, Context: e.Context, Slots: e.Slots})
+	if plan.Total > plan.Budget {
+		return false, fmt.Errorf("%s does not fit this board: it needs %s, usable are %s: take a smaller quantization, or less engine.ctx",
+			item.Manifest.Name, fit.Size(plan.Total), fit.Size(plan.Budget))
+	}
+	free := known(s.Value(hw.Memory, "available"))
+	if group := s.Value(hw.Memory, "group-max") - s.Value(hw.Memory, "group-current"); group < free { // NaN and no limit are not
+		free = known(group)
+	}
+	unix := strings.HasPrefix(e.Socket, "unix:") // a port has no second place
+	return e.Spawn && unix && uint64(free) >= plan.Engine()+ram-plan.Budget, nil
+}
+
+// known is a reading, or 0 where there is none.
+func known(v float64) float64 {
+	if v > 0 {
+		return v
+	}
+	return 0
 }
 
 // scrubEvery is how often installed models are read again, at idle priority.
@@ -80,26 +133,16 @@ func (h *house) scrub(ctx context.Context, store *models.Store) error {
 	}
 }
 
-// modelPatience is how long a new model may take to load: gigabytes from an SD card.
-const modelPatience = 5 * time.Minute
-
 // describe is what info says of a model.
 func describe(item models.Item) mqtt.ModelInfo {
-	info := mqtt.ModelInfo{Name: item.Manifest.Name, Quant: item.Manifest.Facts.Quantization, SHA256: weights(item)}
+	if item.ID == "" {
+		return mqtt.ModelInfo{Licence: "not known to this board"}
+	}
+	info := mqtt.ModelInfo{Name: item.Manifest.Name, Quant: item.Manifest.Facts.Quantization, SHA256: item.Weights()}
 	if d, ok := licence.Of(item.Manifest.Licence); ok {
 		info.Licence = strings.Trim(d.Display+"; "+d.Title, "; ")
 	}
 	return info
-}
-
-// weights is the hash of an item's weights, as its manifest has it.
-func weights(i models.Item) string {
-	for _, f := range i.Manifest.Files {
-		if f.Name == filepath.Base(i.Path) {
-			return f.SHA256
-		}
-	}
-	return ""
 }
 
 // modelFile hashes a model file in the background: it may be gigabytes.

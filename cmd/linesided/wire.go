@@ -41,11 +41,16 @@ type house struct {
 	log    *slog.Logger
 	daemon *daemon.Daemon
 	bus    *mqtt.Bus
-	broker *broker.Broker   // nil: the plant has one
-	child  *supervise.Child // nil: systemd runs the engine
-	board  *hw.Board
-	panel  *hw.Panel // nil: no light
-	extra  []func(context.Context) error
+	broker *broker.Broker // nil: the plant has one
+	// Two engines run while one model takes over from another. The second socket is a file
+	// beside the first.
+	sockets [2]string
+	clients [2]*inference.Client
+	child   *supervise.Child // of a model named by its file; nil: systemd runs the engine, or package swap
+	board   *hw.Board
+	sensor  *sensor
+	panel   *hw.Panel // nil: no light
+	extra   []func(context.Context) error
 }
 
 // assemble builds everything and opens what may fail at the start. Nothing runs yet.
@@ -79,13 +84,13 @@ func assemble(c config.Config, stderr io.Writer) (*house, error) {
 		o.Audit = log
 		h.extra = append(h.extra, log.Run)
 	}
-	if o.Engine, err = inference.NewClient(c.Engine.Socket); err != nil {
-		return nil, err
+	for i := range h.clients {
+		h.sockets[i] = c.Engine.Socket + []string{"", ".2"}[i]
+		if h.clients[i], err = inference.NewClient(h.sockets[i]); err != nil {
+			return nil, err
+		}
 	}
-	if c.Engine.Spawn {
-		h.child = supervise.New(engineCommand(c, c.Engine.Model), h.log)
-		o.Child = h.child
-	}
+	o.Engine = h.clients[0]
 	if err := h.openModel(&o); err != nil {
 		return nil, err
 	}
@@ -128,7 +133,6 @@ func (h *house) openBoard(o *daemon.Options) error {
 	if h.board, err = hw.Open(h.config.HW.Root); err != nil {
 		return fmt.Errorf("read the board: %w", err)
 	}
-	o.Sensor = h.board
 	o.About.Hardware = h.board.Identity().Model
 	var first hw.Sample
 	h.board.Sample(&first)
@@ -136,7 +140,8 @@ func (h *house) openBoard(o *daemon.Options) error {
 	state := first.Clock()
 	clock.Store(&state)
 	o.Clock = func() string { return *clock.Load() }
-	o.Sensor = &sensor{board: h.board, clock: &clock}
+	h.sensor = &sensor{board: h.board, clock: &clock}
+	o.Sensor = h.sensor
 	return h.openLight(o)
 }
 

@@ -33,29 +33,30 @@ type Condition uint8
 
 // Conditions. conditionTable has their categories and words.
 const (
-	None         Condition = iota // nothing: an event with it lets time pass
-	IsBusy                        // answering an ask
-	IsStarting                    // the engine is loading the model
-	ClockUnset                    // no time source has set the clock
-	DiskFilling                   // little space left
-	StorageWorn                   // the flash device reports wear
-	SupplyWasLow                  // undervoltage since boot
-	FanStopped                    // a fan is driven but does not turn
-	LicenceDue                    // the model's licence asks for the owner
-	TooHot                        // slowed down or refusing for heat
-	LowMemory                     // refusing for memory
-	SupplyLow                     // undervoltage now
-	Slowed                        // the firmware slows the board down
-	SensorLost                    // some sensors do not answer
-	Draining                      // an operator drains it
-	LampTest                      // an operator tests the lamps
-	Updating                      // an update is being installed
-	BrokerLost                    // no connection to the MQTT broker
-	EngineDown                    // the engine does not run
-	ModelBad                      // the model file cannot be used
-	NoSensors                     // no temperature can be read
-	AuditFull                     // the audit log cannot be written
-	Fault                         // anything else that stops answers
+	None          Condition = iota // nothing: an event with it lets time pass
+	IsBusy                         // answering an ask
+	IsStarting                     // the engine is loading the model
+	ClockUnset                     // no time source has set the clock
+	DiskFilling                    // little space left
+	StorageWorn                    // the flash device reports wear
+	SupplyWasLow                   // undervoltage since boot
+	FanStopped                     // a fan is driven but does not turn
+	LicenceDue                     // the model's licence asks for the owner
+	TooHot                         // slowed down or refusing for heat
+	LowMemory                      // refusing for memory
+	SupplyLow                      // undervoltage now
+	Slowed                         // the firmware slows the board down
+	SensorLost                     // some sensors do not answer
+	Draining                       // an operator drains it
+	LampTest                       // an operator tests the lamps
+	Updating                       // an update is being installed
+	ModelChanging                  // another model is being tried
+	BrokerLost                     // no connection to the MQTT broker
+	EngineDown                     // the engine does not run
+	ModelBad                       // the model file cannot be used
+	NoSensors                      // no temperature can be read
+	AuditFull                      // the audit log cannot be written
+	Fault                          // anything else that stops answers
 	conditions
 )
 
@@ -75,28 +76,29 @@ type conditionInfo struct {
 }
 
 var conditionTable = [conditions]conditionInfo{
-	IsBusy:       {"busy", Busy, "answering", ""},
-	IsStarting:   {"starting", Starting, "loading the model", "Wait. Loading takes up to a minute."},
-	ClockUnset:   {"clock_unset", Maintenance, "the clock is not set", "Check the time server in the configuration."},
-	DiskFilling:  {"disk_filling", Maintenance, "the disk is nearly full", "Remove old models or audit files."},
-	StorageWorn:  {"storage_worn", Maintenance, "the storage is worn", "Plan a new card or module."},
-	SupplyWasLow: {"supply_was_low", Maintenance, "the supply was too weak since start", "Check the power supply and its cable."},
-	FanStopped:   {"fan_stopped", Maintenance, "the fan does not turn", "Clean or replace the fan."},
-	LicenceDue:   {"licence_due", Maintenance, "the model's licence is not accepted", "Run lineside model licences."},
-	TooHot:       {"too_hot", OutOfSpec, "too hot", "Check the cabinet's cooling. It recovers by itself."},
-	LowMemory:    {"low_memory", OutOfSpec, "too little memory", "Stop other programs. It recovers by itself."},
-	SupplyLow:    {"supply_low", OutOfSpec, "the supply is too weak", "Check the power supply and its cable."},
-	Slowed:       {"slowed", OutOfSpec, "the board slows itself down", "Check cooling and power supply."},
-	SensorLost:   {"sensor_lost", OutOfSpec, "a sensor does not answer", "Run lineside hw."},
-	Draining:     {"draining", FunctionCheck, "draining", "Nothing: someone is at work. Asks are refused."},
-	LampTest:     {"lamp_test", FunctionCheck, "lamp test", "Nothing."},
-	Updating:     {"updating", FunctionCheck, "installing an update", "Do not switch off."},
-	BrokerLost:   {"broker_lost", Failure, "no connection to the MQTT broker", "Check the network cable and the broker."},
-	EngineDown:   {"engine_down", Failure, "the engine does not run", "Run lineside doctor."},
-	ModelBad:     {"model_bad", Failure, "the model cannot be used", "Run lineside doctor."},
-	NoSensors:    {"no_sensors", Failure, "no temperature can be read", "Run lineside hw. Work stops to be safe."},
-	AuditFull:    {"audit_full", Failure, "the audit log cannot be written", "Free space for the audit log."},
-	Fault:        {"fault", Failure, "fault", "Run lineside doctor; read the journal."},
+	IsBusy:        {"busy", Busy, "answering", ""},
+	IsStarting:    {"starting", Starting, "loading the model", "Wait. Loading takes up to a minute."},
+	ClockUnset:    {"clock_unset", Maintenance, "the clock is not set", "Check the time server in the configuration."},
+	DiskFilling:   {"disk_filling", Maintenance, "the disk is nearly full", "Remove old models or audit files."},
+	StorageWorn:   {"storage_worn", Maintenance, "the storage is worn", "Plan a new card or module."},
+	SupplyWasLow:  {"supply_was_low", Maintenance, "the supply was too weak since start", "Check the power supply and its cable."},
+	FanStopped:    {"fan_stopped", Maintenance, "the fan does not turn", "Clean or replace the fan."},
+	LicenceDue:    {"licence_due", Maintenance, "the model's licence is not accepted", "Run lineside model licences."},
+	TooHot:        {"too_hot", OutOfSpec, "too hot", "Check the cabinet's cooling. It recovers by itself."},
+	LowMemory:     {"low_memory", OutOfSpec, "too little memory", "Stop other programs. It recovers by itself."},
+	SupplyLow:     {"supply_low", OutOfSpec, "the supply is too weak", "Check the power supply and its cable."},
+	Slowed:        {"slowed", OutOfSpec, "the board slows itself down", "Check cooling and power supply."},
+	SensorLost:    {"sensor_lost", OutOfSpec, "a sensor does not answer", "Run lineside hw."},
+	Draining:      {"draining", FunctionCheck, "draining", "Nothing: someone is at work. Asks are refused."},
+	LampTest:      {"lamp_test", FunctionCheck, "lamp test", "Nothing."},
+	Updating:      {"updating", FunctionCheck, "installing an update", "Do not switch off."},
+	ModelChanging: {"model_changing", FunctionCheck, "changing the model", "Wait. The old model comes back if the new one fails."},
+	BrokerLost:    {"broker_lost", Failure, "no connection to the MQTT broker", "Check the network cable and the broker."},
+	EngineDown:    {"engine_down", Failure, "the engine does not run", "Run lineside doctor."},
+	ModelBad:      {"model_bad", Failure, "the model cannot be used", "Run lineside doctor."},
+	NoSensors:     {"no_sensors", Failure, "no temperature can be read", "Run lineside hw. Work stops to be safe."},
+	AuditFull:     {"audit_full", Failure, "the audit log cannot be written", "Free space for the audit log."},
+	Fault:         {"fault", Failure, "fault", "Run lineside doctor; read the journal."},
 }
 
 // ID names the condition in events and in the journal: "too_hot".

@@ -39,13 +39,11 @@ type Child struct {
 	command Command
 	log     *slog.Logger
 
-	mu       sync.Mutex
-	process  *exec.Cmd
-	why      string // why it is down; empty while it runs
-	at       time.Time
-	last     string // last line of its stderr
-	replaced bool   // its end was wanted
-	starts   int
+	mu      sync.Mutex
+	process *exec.Cmd
+	why     string // why it is down; empty while it runs
+	at      time.Time
+	last    string // last line of its stderr
 }
 
 // New makes a child that Run starts. Its stderr goes to log line by line.
@@ -64,13 +62,6 @@ func (c *Child) Down() (why string, restart time.Duration) {
 	return c.why, max(time.Until(c.at), 0)
 }
 
-// Starts counts how often the child was started.
-func (c *Child) Starts() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.starts
-}
-
 // Restart kills the child, which Run then starts anew.
 func (c *Child) Restart(why string) {
 	c.mu.Lock()
@@ -79,19 +70,6 @@ func (c *Child) Restart(why string) {
 		c.log.Warn("the engine is killed and started again", "why", why)
 		c.last = why
 		_ = c.process.Process.Kill() // it may have ended meanwhile
-	}
-}
-
-// Replace ends the child properly and has Run start another command in its
-// place at once.
-func (c *Child) Replace(command Command) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.command, c.replaced = command, true
-	if c.process != nil {
-		_ = c.process.Process.Signal(syscall.SIGTERM) // it may have ended meanwhile
-		process := c.process.Process
-		time.AfterFunc(stopWait, func() { _ = process.Kill() }) // harmless once it has ended
 	}
 }
 
@@ -105,10 +83,6 @@ func (c *Child) Run(ctx context.Context) error {
 		err := c.once(ctx)
 		if ctx.Err() != nil {
 			return nil
-		}
-		if c.wanted() {
-			pause = firstPause
-			continue
 		}
 		if time.Since(began) >= steady {
 			pause = firstPause
@@ -127,11 +101,7 @@ func (c *Child) Run(ctx context.Context) error {
 
 // once runs the child to its end.
 func (c *Child) once(ctx context.Context) error {
-	c.mu.Lock()
-	command := c.command
-	c.replaced = false
-	c.mu.Unlock()
-	cmd := exec.CommandContext(ctx, command.Program, command.Args...)
+	cmd := exec.CommandContext(ctx, c.command.Program, c.command.Args...)
 	cmd.SysProcAttr = attributes()
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = stopWait
@@ -149,7 +119,6 @@ func (c *Child) once(ctx context.Context) error {
 	}
 	c.mu.Lock()
 	c.process, c.why, c.last = cmd, "", ""
-	c.starts++
 	c.mu.Unlock()
 	err := cmd.Wait()
 	w.Close()
@@ -158,16 +127,6 @@ func (c *Child) once(ctx context.Context) error {
 	c.process = nil
 	c.mu.Unlock()
 	return err
-}
-
-// wanted tells whether the child ended because it was replaced.
-func (c *Child) wanted() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.replaced {
-		c.why, c.at = "the model is being changed", time.Now()
-	}
-	return c.replaced
 }
 
 // read logs what the child says and keeps the last line: it is the reason

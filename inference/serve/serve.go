@@ -38,6 +38,10 @@ type Backend interface {
 type Server struct {
 	// Metrics serves /metrics; nil means there is none.
 	Metrics http.Handler
+	// File is the path of the model, for the daemon to know which it is.
+	File string
+	// Exit ends the program, for the daemon to have another model loaded; nil: it cannot.
+	Exit func()
 
 	state atomic.Pointer[state]
 }
@@ -85,6 +89,9 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET /lineside/health", s.ownHealth)
 	mux.HandleFunc("POST /lineside/limits", s.limits)
 	mux.HandleFunc("POST /lineside/pin", s.pin)
+	if s.Exit != nil {
+		mux.HandleFunc("POST /lineside/exit", s.exit)
+	}
 	if s.Metrics != nil {
 		mux.Handle("GET /metrics", s.Metrics)
 	}
@@ -146,15 +153,22 @@ func (s *Server) ownHealth(w http.ResponseWriter, _ *http.Request) {
 
 func (s *Server) describe() inference.Health {
 	st := s.now()
+	h := inference.Health{State: "loading", Progress: st.progress}
 	switch {
 	case st.backend != nil:
-		h := st.backend.Health()
+		h = st.backend.Health()
 		h.State = "ok"
-		return h
 	case st.failed != nil:
-		return inference.Health{State: "failed", Why: st.failed.Error()}
+		h = inference.Health{State: "failed", Why: st.failed.Error()}
 	}
-	return inference.Health{State: "loading", Progress: st.progress}
+	h.File = s.File
+	return h
+}
+
+// exit answers before it ends: Run lets running answers finish.
+func (s *Server) exit(w http.ResponseWriter, _ *http.Request) {
+	reply(w, http.StatusOK, map[string]string{"status": "ok"})
+	s.Exit()
 }
 
 func (s *Server) limits(w http.ResponseWriter, r *http.Request) {

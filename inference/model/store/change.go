@@ -45,13 +45,30 @@ func flock(path string) (*os.File, error) {
 }
 
 // Serve tells commands that a daemon runs the active model: from then on they propose
-// a change instead of making it. Call stop when the daemon ends.
+// a change instead of making it. Call stop when the daemon ends. A model that was being
+// tried when the last daemon went down with its board is not tried again by itself.
 func (s *Store) Serve() (stop func(), err error) {
 	f, err := flock(s.path(serveFile))
 	if err != nil {
 		return nil, fmt.Errorf("another daemon runs the models of %s: %w", s.dir, err)
 	}
+	if err := s.abandon(); err != nil && !errors.Is(err, ErrBusy) {
+		f.Close()
+		return nil, err
+	}
 	return func() { f.Close() }, nil
+}
+
+// abandon ends a trial that a power cut or a crash left behind.
+func (s *Store) abandon() error {
+	st, err := s.readState()
+	if err != nil || st.Lead == "" {
+		return err
+	}
+	if st.Lead == st.Proposed {
+		return s.Reject(st.Lead, "the board or its daemon went down while the model was being tried: activate it again if that was a power cut")
+	}
+	return s.Lead("")
 }
 
 // Served reports whether a daemon runs the active model.
@@ -82,8 +99,8 @@ func (s *Store) Gate(i Item) error {
 	return site.Activate(licence.Model{Name: i.Manifest.Name, Licence: i.Manifest.Licence, Multimodal: i.Multimodal, TextHash: i.TextHash})
 }
 
-// modify finds an item under the lock and changes the state with it.
-func (s *Store) modify(name string, f func(*state, Item) error) (Item, error) {
+// holding finds an item under the lock and does something with it.
+func (s *Store) holding(name string, f func(Item) (Item, error)) (Item, error) {
 	unlock, err := s.lock()
 	if err != nil {
 		return Item{}, err
@@ -93,10 +110,17 @@ func (s *Store) modify(name string, f func(*state, Item) error) (Item, error) {
 	if err != nil {
 		return Item{}, err
 	}
-	if err := s.change(func(st *state) error { return f(st, i) }); err != nil {
-		return Item{}, err
-	}
-	return s.Find(i.ID)
+	return f(i)
+}
+
+// modify changes the state with an item.
+func (s *Store) modify(name string, f func(*state, Item) error) (Item, error) {
+	return s.holding(name, func(i Item) (Item, error) {
+		if err := s.change(func(st *state) error { return f(st, i) }); err != nil {
+			return Item{}, err
+		}
+		return s.Find(i.ID)
+	})
 }
 
 // Activate makes a model the one that runs, in one step. The daemon calls it once
@@ -112,6 +136,7 @@ func (s *Store) Activate(name string) (Item, error) {
 		if st.Proposed == i.ID {
 			st.Proposed = ""
 		}
+		st.Lead = ""
 		st.LastSwap = &Swap{ID: i.ID, Name: i.Manifest.Name, OK: true, At: s.now().UTC()}
 		return nil
 	})
@@ -125,10 +150,34 @@ func (s *Store) Propose(name string) (Item, error) {
 	})
 }
 
+// Lead makes ActiveLink lead to another model for now: one that is being tried, or the
+// smaller one for hard times. The active model stays what it is. An empty name leads
+// back to it.
+func (s *Store) Lead(name string) error {
+	if name == "" {
+		return s.clear(func(st *state) { st.Lead = "" })
+	}
+	_, err := s.modify(name, func(st *state, i Item) error {
+		st.Lead = i.ID
+		return s.Gate(i)
+	})
+	return err
+}
+
+// clear changes the state where no item is concerned.
+func (s *Store) clear(f func(*state)) error {
+	unlock, err := s.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return s.change(func(st *state) error { f(st); return nil })
+}
+
 // Reject takes a proposal back because of what the daemon found, and notes why.
 func (s *Store) Reject(id, why string) error {
 	_, err := s.modify(id, func(st *state, i Item) error {
-		st.Proposed = ""
+		st.Proposed, st.Lead = "", ""
 		st.LastSwap = &Swap{ID: i.ID, Name: i.Manifest.Name, Why: why, At: s.now().UTC()}
 		return nil
 	})
@@ -143,12 +192,7 @@ func (s *Store) Former() (Item, error) {
 // SetFallback names the smaller model for hard times; an empty name takes it away.
 func (s *Store) SetFallback(name string) error {
 	if name == "" {
-		unlock, err := s.lock()
-		if err != nil {
-			return err
-		}
-		defer unlock()
-		return s.change(func(st *state) error { st.Fallback = ""; return nil })
+		return s.clear(func(st *state) { st.Fallback = "" })
 	}
 	_, err := s.modify(name, func(st *state, i Item) error {
 		st.Fallback = i.ID
@@ -162,20 +206,13 @@ func (s *Store) Override(name string, o bundle.Override) (Item, error) {
 	if strings.TrimSpace(o.Reason) == "" || strings.TrimSpace(o.By) == "" {
 		return Item{}, errors.New("an override needs a reason and the name of who gives it")
 	}
-	unlock, err := s.lock()
-	if err != nil {
-		return Item{}, err
-	}
-	defer unlock()
-	i, err := s.Find(name)
-	if err != nil {
-		return Item{}, err
-	}
-	if i.State != Quarantined {
-		return Item{}, fmt.Errorf("%s is not in quarantine, but %s", i.Manifest.Name, i.State)
-	}
-	o.Date = s.now().UTC().Format(time.DateOnly)
-	return s.release(i, &o)
+	return s.holding(name, func(i Item) (Item, error) {
+		if i.State != Quarantined {
+			return Item{}, fmt.Errorf("%s is not in quarantine, but %s", i.Manifest.Name, i.State)
+		}
+		o.Date = s.now().UTC().Format(time.DateOnly)
+		return s.release(i, &o)
+	})
 }
 
 // release moves an item out of quarantine. The reason is noted first, so that none
@@ -202,31 +239,24 @@ func (s *Store) release(i Item, o *bundle.Override) (Item, error) {
 
 // Remove removes an item that is neither active nor the fallback.
 func (s *Store) Remove(name string) (Item, error) {
-	unlock, err := s.lock()
-	if err != nil {
-		return Item{}, err
-	}
-	defer unlock()
-	i, err := s.Find(name)
-	if err != nil {
-		return Item{}, err
-	}
-	err = s.change(func(st *state) error {
-		if st.Active == i.ID || st.Fallback == i.ID || st.Proposed == i.ID {
-			return fmt.Errorf("%s is %w: activate another model first", i.Manifest.Name, ErrInUse)
+	return s.holding(name, func(i Item) (Item, error) {
+		err := s.change(func(st *state) error {
+			if st.Active == i.ID || st.Fallback == i.ID || st.Proposed == i.ID {
+				return fmt.Errorf("%s is %w: activate another model first", i.Manifest.Name, ErrInUse)
+			}
+			st.forget(i.ID)
+			return nil
+		})
+		if err != nil {
+			return Item{}, err
 		}
-		st.forget(i.ID)
-		return nil
+		return i, errors.Join(s.discard(s.path(objectsDir, i.ID)), s.discard(s.path(quarantineDir, i.ID)))
 	})
-	if err != nil {
-		return Item{}, err
-	}
-	return i, errors.Join(s.discard(s.path(objectsDir, i.ID)), s.discard(s.path(quarantineDir, i.ID)))
 }
 
 // forget drops an id from everything that points to it. Serials stay.
 func (st *state) forget(id string) {
-	for _, p := range []*string{&st.Active, &st.Previous, &st.Fallback, &st.Proposed} {
+	for _, p := range []*string{&st.Active, &st.Previous, &st.Fallback, &st.Proposed, &st.Lead} {
 		if *p == id {
 			*p = ""
 		}

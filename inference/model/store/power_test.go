@@ -49,6 +49,7 @@ func TestPowerCutAtEveryStep(t *testing.T) {
 			[]string{"old", "one"}, state("one", store.Previous)},
 		{"propose", func(s *store.Store) error { _, err := s.Propose("old"); return err },
 			[]string{"one"}, func(s *store.Store) error { _, err := s.Proposed(); return err }},
+		{"lead", func(s *store.Store) error { return s.Lead("old") }, []string{"one"}, state("old", store.Ready)},
 		{"remove", func(s *store.Store) error {
 			if _, err := s.Remove("old"); !errors.Is(err, store.ErrNoModel) {
 				return err
@@ -129,6 +130,11 @@ func memory(t *testing.T) string {
 // after holds the store to its promise.
 func after(t *testing.T, s *store.Store, steps int, allowed []string) {
 	t.Helper()
+	stop, err := s.Serve() // as a daemon does that starts
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
 	got := running(t, s)
 	for _, name := range allowed {
 		if got == name {

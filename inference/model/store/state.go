@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ type state struct {
 	Previous  string                     `json:"previous,omitempty"` // that ran before
 	Fallback  string                     `json:"fallback,omitempty"` // smaller one for hard times
 	Proposed  string                     `json:"proposed,omitempty"` // that a running daemon shall try
+	Lead      string                     `json:"lead,omitempty"`     // that ActiveLink leads to for now; empty: the active one
 	LastSwap  *Swap                      `json:"last_swap,omitempty"`
 	Serials   map[string]int64           `json:"serials"`   // highest serial ever installed, by name
 	Overrides map[string]bundle.Override `json:"overrides"` // by id
@@ -42,7 +44,8 @@ const (
 )
 
 // ActiveLink leads to the active model's weights, for an engine that systemd starts.
-// It follows the state: after a power cut between the two, Open puts it right.
+// It follows the state: after a power cut between the two, Open puts it right. While
+// a daemon tries a model, or runs the smaller one, it leads there; see Lead.
 const ActiveLink = "active.gguf"
 
 func (s *Store) path(parts ...string) string {
@@ -84,11 +87,11 @@ func (s *Store) change(f func(*state) error) error {
 	return s.point(st)
 }
 
-// point makes ActiveLink lead to the active model, in one step.
+// point makes ActiveLink lead to the model that shall run, in one step.
 func (s *Store) point(st state) error {
 	link, want := s.path(ActiveLink), ""
-	if st.Active != "" {
-		i, err := s.item(st, objectsDir, st.Active)
+	if id := cmp.Or(st.Lead, st.Active); id != "" {
+		i, err := s.item(st, objectsDir, id)
 		if err != nil {
 			return err
 		}

@@ -5,13 +5,14 @@
 // A power cut at any point leaves the model that ran before able to run. The store
 // never starts an engine and never changes a bundle after it was installed.
 //
-// A daemon changes models like this. It calls Serve when it starts and loads what
-// Active returns. It looks at Proposed now and then; for a model there it starts a
-// second engine on Item.Path, beside the first where memory allows, and asks it a
+// A daemon changes models like this. It calls Serve when it starts and runs what
+// Active returns. It looks at Proposed now and then; for a model there it starts an
+// engine on Item.Path, beside the first where memory allows, and asks it a
 // warm-up question. When the answer comes, it routes asks to the new engine and calls
 // Activate; when none comes, it stops the new engine and calls Reject with the
-// reason. Fallback is the model for hard times, Scrub looks for bit rot, and
-// Site().Use decides on each skill's class.
+// reason. Where the service manager runs the engine, Lead brings the model to it.
+// Fallback is the model for hard times, Scrub looks for bit rot, and Site().Use
+// decides on each skill's class.
 package store
 
 import (

@@ -385,6 +385,64 @@ func TestBusy(t *testing.T) {
 	}
 }
 
+// TestLead lends the link to another model, and takes it back when a daemon that lent it
+// is gone.
+func TestLead(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, nil)
+	one := install(t, s, made(t, "one", 100, nil))
+	two := install(t, s, made(t, "two", 100, nil))
+	activate(t, s, "one")
+	leads := func(want store.Item) {
+		t.Helper()
+		got, err := filepath.EvalSymlinks(filepath.Join(dir, store.ActiveLink))
+		if real, _ := filepath.EvalSymlinks(want.Path); err != nil || got != real {
+			t.Errorf("the link leads to %s, not to %s: %v", got, want.Manifest.Name, err)
+		}
+		if a, err := s.Active(); err != nil || a.ID != one.ID {
+			t.Errorf("active is %s, %v", a.Manifest.Name, err)
+		}
+	}
+	lead := func(name string) {
+		t.Helper()
+		if err := s.Lead(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lead("two")
+	leads(two)
+	lead("")
+	leads(one)
+	serve := func() {
+		t.Helper()
+		stop, err := s.Serve()
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop()
+	}
+	lead("two")
+	serve()
+	leads(one)
+	if swap, err := s.LastSwap(); err != nil || swap.ID != one.ID || !swap.OK {
+		t.Errorf("a smaller model for hard times counts as a change: %+v, %v", swap, err)
+	}
+	if _, err := s.Propose("two"); err != nil {
+		t.Fatal(err)
+	}
+	lead("two")
+	s = open(t, dir, nil) // after a power cut
+	leads(two)
+	serve()
+	leads(one)
+	if _, err := s.Proposed(); !errors.Is(err, store.ErrNoModel) {
+		t.Error("what took the board down is tried again")
+	}
+	if swap, err := s.LastSwap(); err != nil || swap.OK || !strings.Contains(swap.Why, "went down") {
+		t.Errorf("%+v, %v", swap, err)
+	}
+}
+
 func TestProposal(t *testing.T) {
 	s := open(t, t.TempDir(), nil)
 	install(t, s, made(t, "one", 100, nil))
