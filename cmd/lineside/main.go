@@ -77,6 +77,7 @@ func rootCommand() *cobra.Command {
 		modelCommand(),
 		hwCommand(),
 		topCommand(),
+		imageCommand(),
 	)
 	return root
 }

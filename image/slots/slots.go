@@ -238,31 +238,24 @@ func (b *Board) Commit() (did bool, err error) {
 	return true, b.writeState(state)
 }
 
-// Rollback gives up the trial: the committed slot starts at the next restart, and the
-// tried one is marked bad. where says from which slot the board has to restart to get there;
-// empty where it runs from the committed slot already.
-func (b *Board) Rollback(why string) (where layout.Slot, err error) {
+// Rollback gives up the trial that runs: its slot is marked bad, and the committed one
+// starts at the next restart.
+func (b *Board) Rollback(why string) error {
 	state, err := b.readState()
 	if err != nil {
-		return "", err
-	}
-	t := state.Trial
-	if t == nil {
-		return "", ErrNoTrial
+		return err
 	}
 	committed, err := b.committed()
 	if err != nil {
-		return "", err
+		return err
 	}
-	if t.Slot == committed {
-		return "", fmt.Errorf("%w: slot %s was kept already", ErrNoTrial, t.Slot)
+	switch t := state.Trial; {
+	case t == nil || t.Slot != b.booted() || t.Slot == committed:
+		return ErrNoTrial
+	case t.Why != "":
+		return fmt.Errorf("%w: %s: there is nothing to go back to", ErrNoTrial, t.Why)
+	default:
+		state.condemn(t.Slot, Mark{Why: why, Whole: true})
 	}
-	if t.Why != "" {
-		return "", fmt.Errorf("%w: %s: there is nothing to go back to", ErrNoTrial, t.Why)
-	}
-	state.condemn(t.Slot, Mark{Why: why, Whole: true})
-	if t.Slot == b.booted() {
-		where = t.Slot
-	}
-	return where, b.writeState(state)
+	return b.writeState(state)
 }
