@@ -93,3 +93,6 @@ func (d *Daemon) Reload(more func()) {
 		d.tell(d.Notifier.Ready())
 	}
 }
+
+// LampTest says that somebody tests the lamps, until it is told that the test is over.
+func (d *Daemon) LampTest(on bool) { d.condition(lamp.LampTest, on, "") }

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"time"
 
+	"lineside/daemon/diagnosis"
 	"lineside/daemon/governor"
 	"lineside/daemon/lamp"
 	"lineside/hw"
@@ -18,7 +19,7 @@ func (d *Daemon) watchBoard(ctx context.Context) error {
 	t := time.NewTicker(d.Config.HW.SampleEvery.Duration)
 	defer t.Stop()
 	var s hw.Sample
-	var w boardWatch
+	w := boardWatch{diagnosis: diagnosis.Diagnosis{Ignore: d.Config.HW.Ignore}}
 	for {
 		d.Sensor.Sample(&s)
 		if w.config.Threads == 0 {
@@ -41,8 +42,9 @@ func (d *Daemon) watchBoard(ctx context.Context) error {
 
 // boardWatch is the governor's side of the control loop.
 type boardWatch struct {
-	config   governor.Config
-	decision governor.Decision
+	config    governor.Config
+	decision  governor.Decision
+	diagnosis diagnosis.Diagnosis
 }
 
 // climate takes one sample through the governor to the gate, the engine and the lamps.
@@ -52,13 +54,18 @@ func (d *Daemon) climate(ctx context.Context, s *hw.Sample, w *boardWatch, now t
 	w.decision = is
 	d.mu.Lock()
 	d.board.Climate = is
-	d.readings = healthReadings(s, now)
+	d.sample.At, d.sample.Readings = s.At, append(d.sample.Readings[:0], s.Readings...)
 	d.clock = s.Clock()
-	d.show(lamp.TooHot, is.TooHot || is.Rung > governor.Full && is.Rung < governor.Refuse, is.Reason)
+	// What refuses comes before what is milder goes, so that no gap shows between them.
+	d.show(lamp.TooHot, is.TooHot, is.Reason)
 	d.show(lamp.LowMemory, is.LowMemory, is.Reason)
 	d.show(lamp.NoSensors, is.Fault, is.Reason)
 	d.show(lamp.SupplyLow, is.Weak, "")
+	d.show(lamp.Slower, is.Slower(), is.Reason)
 	d.show(lamp.ClockUnset, d.clock == mqtt.ClockUnsynced, "the clock is not set: check the time server in the configuration; answers carry clock: unsynced")
+	for _, f := range w.diagnosis.Take(s, now) {
+		d.show(f.Condition, f.Active, f.Why)
+	}
 	if is.Abort {
 		for _, a := range d.asks {
 			if a.cancel != nil {

@@ -38,6 +38,7 @@ func (d *Daemon) control(ctx context.Context) error {
 		now := time.Now()
 		d.overdue(now)
 		d.auditAgain()
+		alive := d.alive(now)
 		if !d.connected() {
 			d.refresh(ctx, now, false)
 		} else {
@@ -57,11 +58,11 @@ func (d *Daemon) control(ctx context.Context) error {
 				d.publishHealth(ctx, now)
 			}
 		}
-		if d.Light != nil && now.Sub(beat) >= lamp.BeatEvery && d.alive(now) {
+		if d.Light != nil && now.Sub(beat) >= lamp.BeatEvery && alive {
 			beat = now
 			d.tell(d.Light.Beat())
 		}
-		if d.Notifier != nil && d.Notifier.WatchdogEvery() > 0 && now.Sub(dog) >= d.Notifier.WatchdogEvery()/2 && d.alive(now) {
+		if d.Notifier != nil && d.Notifier.WatchdogEvery() > 0 && now.Sub(dog) >= d.Notifier.WatchdogEvery()/2 && alive {
 			dog = now
 			d.tell(d.Notifier.Watchdog())
 		}
@@ -79,17 +80,17 @@ func (d *Daemon) overdue(now time.Time) {
 	}
 }
 
-// alive reports whether the workers make progress: every running ask ends by
-// its deadline, so one that is far past it means a hang that only a restart mends.
+// alive reports, and shows, whether the workers make progress: every running ask ends
+// by its deadline, so one that is far past it means a hang that only a restart mends.
 func (d *Daemon) alive(now time.Time) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	hangs := false
 	for _, a := range d.asks {
-		if a.cancel != nil && now.Sub(a.deadline) > overrun {
-			return false
-		}
+		hangs = hangs || a.cancel != nil && now.Sub(a.deadline) > overrun
 	}
-	return true
+	d.show(lamp.Fault, hangs, "an ask is far past its deadline: the program hangs and is being started again")
+	return !hangs
 }
 
 // Up says that the connection to the broker is up, or gone.
@@ -140,12 +141,47 @@ func (d *Daemon) condition(c lamp.Condition, active bool, why string) {
 // show is condition with d.mu held, or before anything runs.
 func (d *Daemon) show(c lamp.Condition, active bool, why string) {
 	e := lamp.Event{At: time.Now(), Condition: c, Active: active, Why: why}
-	if active || d.lamp.Active(c) {
+	if was := d.lamp.Active(c); active || was {
+		if active != was && c.Category() >= lamp.Maintenance {
+			d.journal(c, active, why)
+		}
 		d.lamp = lamp.Next(d.lamp, e)
 	}
 	if c != lamp.BrokerLost && (active || d.voice.Active(c)) { // who reads the status has a connection
 		d.voice = lamp.Next(d.voice, e)
 	}
+}
+
+// journal notes that something is or is no longer the matter, and what to do about it.
+func (d *Daemon) journal(c lamp.Condition, active bool, why string) {
+	if !active {
+		d.Log.Info("no longer the matter", "condition", c.ID())
+		return
+	}
+	if why == "" {
+		why = c.Why()
+	}
+	d.Log.Log(context.Background(), lamp.Signal{Category: c.Category()}.Level(), "the matter", "condition", c.ID(), "why", why, "do", c.Do())
+}
+
+// telling is what the last status was published for.
+type telling struct {
+	condition lamp.Condition
+	at        time.Time
+}
+
+// wordsEvery is the least time between two statuses that differ in their words only: a
+// temperature in them changes with every sample.
+const wordsEvery = 30 * time.Second
+
+// news reports whether a status is worth publishing. d.mu is held.
+func (d *Daemon) news(state, why string, c lamp.Condition, now time.Time) bool {
+	was := d.status
+	switch {
+	case state != was.State, (why == "") != (was.Why == ""), why != "" && c != d.voiced.condition:
+		return true
+	}
+	return why != was.Why && now.Sub(d.voiced.at) >= wordsEvery
 }
 
 // refresh shows and publishes the state where it changed, or always with force. It
@@ -156,19 +192,26 @@ func (d *Daemon) refresh(ctx context.Context, now time.Time, force bool) bool {
 	signal := d.lamp.Signal()
 	d.voice = lamp.Next(d.voice, lamp.Event{At: now})
 	state, why := d.voice.MQTT()
+	about := d.voice.Signal().Condition
 	took := d.board.Model().OK() && d.queue.Len() < d.Config.Limits.Queue/2
-	changed := force || state != d.status.State || why != d.status.Why
+	changed := force || d.news(state, why, about, now)
 	d.mu.Unlock()
 	if d.Light != nil {
 		d.tell(d.Light.Show(lamp.Pattern(signal.Category)))
 	}
-	if !changed || !d.connected() {
+	if !d.connected() {
 		return false
 	}
-	if err := d.Bus.JoinPools(ctx, took); err != nil {
+	if err := d.Bus.JoinPools(ctx, took); err != nil { // does nothing where nothing changes
 		d.Log.Warn("the pools do not hear of the board's state", "err", err)
 	}
-	return d.publishStatus(ctx, state, why)
+	if !changed || !d.publishStatus(ctx, state, why) {
+		return false
+	}
+	d.mu.Lock()
+	d.voiced = telling{about, now}
+	d.mu.Unlock()
+	return true
 }
 
 // line is what the service manager shows.

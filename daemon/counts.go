@@ -31,6 +31,7 @@ type Snapshot struct {
 	Dropped                           map[string]uint64 // by reason: topic, retained, cancel, out_full, soft_full, refused
 	Queued, Running                   int
 	Remembered                        int
+	Conditions                        []string // IDs of what is the matter
 }
 
 func (c *Counts) drop(why string) {
@@ -69,6 +70,7 @@ func (d *Daemon) Counts() Snapshot {
 	d.mu.Lock()
 	s.Queued, s.Running = d.queue.Len(), d.running()
 	_, s.Remembered = d.ledger.Len()
+	s.Conditions = d.lamp.Conditions()
 	d.mu.Unlock()
 	return s
 }

@@ -145,8 +145,9 @@ type Daemon struct {
 	isUp      chan struct{} // closed while the connection is up
 	stopping  bool
 	status    mqtt.Status // last published
-	readings  map[string]mqtt.Reading
-	clock     string // as the board's sensors see it; empty: they do not
+	voiced    telling     // when and for what
+	sample    hw.Sample   // the last one
+	clock     string      // as the board's sensors see it; empty: they do not
 	storeTold time.Time
 	denied    time.Time // last denied event
 	changedTo string    // model of the last change that an event told of

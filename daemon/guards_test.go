@@ -70,6 +70,8 @@ func TestHeat(t *testing.T) {
 		}
 		if p := h.bus.on(topics.Health()); !strings.Contains(p[len(p)-1], `"temperature/cpu-thermal":{"value":95`) {
 			t.Errorf("health: %s", p[len(p)-1])
+		} else if !strings.Contains(p[len(p)-1], `"lamp":"out-of-specification","conditions":["too_hot",`) {
+			t.Errorf("health does not say what is the matter: %s", p[len(p)-1])
 		}
 		h.stop()
 	})

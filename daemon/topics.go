@@ -95,7 +95,8 @@ func (d *Daemon) publishHealth(ctx context.Context, now time.Time) {
 		h.Readings[name] = mqtt.Reading{Value: v, Unit: unit, Quality: mqtt.QualityGood}
 	}
 	d.mu.Lock()
-	maps.Copy(h.Readings, d.readings)
+	maps.Copy(h.Readings, healthReadings(&d.sample, now))
+	h.Lamp, h.Conditions = d.lamp.Signal().Category.String(), d.lamp.Conditions()
 	own("queue", "1", float64(d.queue.Len()))
 	own("running", "1", float64(d.running()))
 	own("tokens-per-second", "tokens/s", d.engine.TokenSec)

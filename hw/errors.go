@@ -14,6 +14,9 @@ var (
 	errRange   = errors.New("the value is beyond what is possible")
 )
 
+// offline is what a sensor's zone says while its part of the chip has no power.
+const offline = "the sensor is offline"
+
 // reason puts an error into the technician's words. It allocates nothing for
 // the errors that sensors give.
 func reason(err error) string {
@@ -39,7 +42,7 @@ func reason(err error) string {
 	case syscall.EACCES, syscall.EPERM:
 		return "permission denied"
 	case syscall.EAGAIN:
-		return "the sensor is offline"
+		return offline
 	case syscall.EIO, syscall.ENODEV, syscall.ENXIO, syscall.ETIMEDOUT, syscall.EINVAL, syscall.ENODATA:
 		return "the device does not answer"
 	case syscall.EISDIR:

@@ -9,6 +9,7 @@ package hw
 
 import (
 	"math"
+	"strings"
 	"time"
 )
 
@@ -51,6 +52,21 @@ func (r *Reading) ID() string { return r.Kind.String() + "/" + r.Name }
 
 // OK reports whether the reading holds a fresh value.
 func (r *Reading) OK() bool { return r.Quality == Good }
+
+// Offline reports whether a sensor said that it is switched off now, as those of a
+// Jetson's idle parts do.
+func (r *Reading) Offline() bool { return r.Reason == offline }
+
+// Heated reports whether the reading is a temperature that the model's work raises.
+func (r *Reading) Heated() bool { return r.Kind == Temperature && isPrimary(r.Name) }
+
+// Disk names the mount point whose free space the reading tells; false for any other.
+func (r *Reading) Disk() (mount string, is bool) {
+	if r.Kind != Disk {
+		return "", false
+	}
+	return strings.CutSuffix(r.Name, " free")
+}
 
 // Age is how old the value is at now, 0 where there is none.
 func (r *Reading) Age(now time.Time) time.Duration {

@@ -227,9 +227,11 @@ type Reading struct {
 
 // Health is the board's readings by name. Retained, QoS 0.
 type Health struct {
-	V        int                `json:"v" doc:"version of this shape" schema:"const=1"`
-	Board    string             `json:"board" doc:"the board's id" schema:"id"`
-	Readings map[string]Reading `json:"readings" doc:"by name: temperatures, throttle bits, memory, power, storage, tokens/s, queue"`
+	V          int                `json:"v" doc:"version of this shape" schema:"const=1"`
+	Board      string             `json:"board" doc:"the board's id" schema:"id"`
+	Readings   map[string]Reading `json:"readings" doc:"by name: temperatures, throttle bits, memory, power, storage, tokens/s, queue"`
+	Lamp       string             `json:"lamp,omitempty" doc:"what the board's lamp says, after NAMUR NE 107" schema:"optional,enum=good|busy|starting|maintenance|out-of-specification|function-check|failure"`
+	Conditions []string           `json:"conditions,omitempty" doc:"all that is the matter, gravest first: too_hot, fan_stopped, disk_filling and so on" schema:"optional"`
 	Stamps
 }
 

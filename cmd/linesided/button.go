@@ -25,6 +25,8 @@ func (h *house) runButton(ctx context.Context) error {
 		}
 		code := h.daemon.Signal().BlinkCode()
 		h.log.Info("lamp test by the button", "code", code)
+		h.daemon.LampTest(true)
+		defer h.daemon.LampTest(false)
 		if err := h.panel.Test(ctx); err != nil {
 			h.log.Warn("lamp test", "err", err)
 		}

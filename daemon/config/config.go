@@ -95,6 +95,7 @@ type HW struct {
 	SampleEvery Duration `toml:"sample_every"`
 	Margin      float64  `toml:"margin"` // °C that work keeps below the board's own limit
 	Button      string   `toml:"button"` // maintenance button, "gpio:CHIP/LINE"; empty: none
+	Ignore      []string `toml:"ignore"` // IDs of fans and sensors that this board lacks by intent
 }
 
 // LEDs is the status light; docs/leds.md shows its patterns.

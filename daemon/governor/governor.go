@@ -101,6 +101,9 @@ type Decision struct {
 	State    State   // pass to the next call
 }
 
+// Slower reports whether heat makes the work slower without refusing any.
+func (d Decision) Slower() bool { return d.Admit && d.Rung > Full && !(d.Weak && d.Rung == Threads) }
+
 // Next decides. The zero State starts.
 func Next(c Config, prev State, in Input) Decision {
 	s := prev.observe(c, in)

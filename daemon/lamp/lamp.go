@@ -42,11 +42,12 @@ const (
 	SupplyWasLow                   // undervoltage since boot
 	FanStopped                     // a fan is driven but does not turn
 	LicenceDue                     // the model's licence asks for the owner
-	TooHot                         // slowed down or refusing for heat
+	TooHot                         // refusing for heat
 	LowMemory                      // refusing for memory
 	SupplyLow                      // undervoltage now
 	Slowed                         // the firmware slows the board down
 	SensorLost                     // some sensors do not answer
+	Slower                         // working more slowly, to stay below the limits
 	Draining                       // an operator drains it
 	LampTest                       // an operator tests the lamps
 	Updating                       // an update is being installed
@@ -64,7 +65,7 @@ const (
 const (
 	MQTTStarting = "starting"
 	MQTTReady    = "ready"
-	MQTTDegraded = "degraded"
+	MQTTDegraded = "degraded" // asks are refused with a code
 	MQTTDraining = "draining"
 )
 
@@ -89,6 +90,7 @@ var conditionTable = [conditions]conditionInfo{
 	SupplyLow:     {"supply_low", OutOfSpec, "the supply is too weak", "Check the power supply and its cable."},
 	Slowed:        {"slowed", OutOfSpec, "the board slows itself down", "Check cooling and power supply."},
 	SensorLost:    {"sensor_lost", OutOfSpec, "a sensor does not answer", "Run lineside hw."},
+	Slower:        {"slower", OutOfSpec, "working more slowly to stay cool", "Check the cabinet's cooling. It recovers by itself."},
 	Draining:      {"draining", FunctionCheck, "draining", "Nothing: someone is at work. Asks are refused."},
 	LampTest:      {"lamp_test", FunctionCheck, "lamp test", "Nothing."},
 	Updating:      {"updating", FunctionCheck, "installing an update", "Do not switch off."},
@@ -103,6 +105,12 @@ var conditionTable = [conditions]conditionInfo{
 
 // ID names the condition in events and in the journal: "too_hot".
 func (c Condition) ID() string { return conditionTable[c].id }
+
+// Why is the condition in words.
+func (c Condition) Why() string { return conditionTable[c].why }
+
+// Do is what a technician does about the condition.
+func (c Condition) Do() string { return conditionTable[c].do }
 
 // Category of the condition.
 func (c Condition) Category() Category { return conditionTable[c].category }
@@ -204,20 +212,58 @@ func (s *State) Signal() Signal { return s.shown }
 // Active reports whether a condition holds.
 func (s *State) Active(c Condition) bool { return s.entries[c].active }
 
-// MQTT is the state and the reason for the status topic.
+// MQTT is the state and the reason for the status topic. A board that is only
+// slower, or needs care, is ready and says why.
 func (s *State) MQTT() (state, why string) {
 	g := s.shown
 	switch {
-	case g.Category == Failure || g.Category == OutOfSpec:
+	case g.Category == FunctionCheck && s.entries[Draining].active:
+		return MQTTDraining, s.word(Draining)
+	case g.Condition.refuses():
 		return MQTTDegraded, g.Why
 	case s.entries[Draining].active:
 		return MQTTDraining, s.word(Draining)
+	}
+	if c := s.refusing(); c != None {
+		return MQTTDegraded, s.word(c)
+	}
+	switch {
 	case s.entries[IsStarting].active:
 		return MQTTStarting, s.word(IsStarting)
-	case g.Category == Good || g.Category == Busy:
+	case g.Category <= Starting:
 		return MQTTReady, ""
 	}
 	return MQTTReady, g.Why
+}
+
+// refusing is the gravest condition under which asks are refused; None where none is.
+func (s *State) refusing() Condition {
+	worst := None
+	for c := range conditions {
+		if s.entries[c].active && c.refuses() && (worst == None || c.Category() > worst.Category()) {
+			worst = c
+		}
+	}
+	return worst
+}
+
+// refuses reports whether asks for the model are refused while the condition holds.
+func (c Condition) refuses() bool {
+	return c == TooHot || c == LowMemory || c.Category() == Failure
+}
+
+// Conditions are the IDs of all that is the matter from maintenance required upwards,
+// gravest first.
+func (s *State) Conditions() []string {
+	var ids []string
+	for cat := Failure; cat >= Maintenance; cat-- {
+		for c := range conditions {
+			if s.entries[c].active && c.Category() == cat {
+				ids = append(ids, c.ID())
+			}
+		}
+	}
+	return ids
 }
 
 func (s *State) word(c Condition) string {

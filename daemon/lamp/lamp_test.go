@@ -108,6 +108,13 @@ func TestNext(t *testing.T) {
 		{14, TooHot, false, FunctionCheck, MQTTDraining},
 		{20, Draining, false, Maintenance, MQTTReady},
 		{30, ClockUnset, false, Busy, MQTTReady},
+		{40, Slower, true, OutOfSpec, MQTTReady}, // slower is not refusing
+		{41, SensorLost, true, OutOfSpec, MQTTReady},
+		{42, TooHot, true, OutOfSpec, MQTTDegraded}, // also behind an older one of its kind
+		{43, Draining, true, FunctionCheck, MQTTDraining},
+		{44, Draining, false, FunctionCheck, MQTTDegraded}, // the lamp holds, the status need not
+		{50, TooHot, false, OutOfSpec, MQTTReady},
+		{51, Fault, true, Failure, MQTTDegraded},
 	}
 	var s State
 	for _, step := range steps {
@@ -119,6 +126,9 @@ func TestNext(t *testing.T) {
 		if state != MQTTReady && why == "" {
 			t.Errorf("at %v s: %s without a reason", step.at, state)
 		}
+	}
+	if got := strings.Join(s.Conditions(), " "); got != "fault sensor_lost slower" {
+		t.Errorf("conditions: %s", got)
 	}
 }
 

@@ -71,6 +71,7 @@ var (
 	queued   = desc("lineside_queue_asks", "Asks that wait.")
 	running  = desc("lineside_running_asks", "Asks that the engine works on.")
 	pending  = desc("lineside_pending_answers", "Answers on their way to the broker.")
+	matters  = desc("lineside_condition_active", "What is the matter with the board: 1 while it holds.", "condition")
 	received = desc("lineside_mqtt_received_total", "Messages from the broker.")
 	sent     = desc("lineside_mqtt_published_total", "Messages that the broker took.")
 	failed   = desc("lineside_mqtt_publish_failed_total", "Messages that the broker did not take at the first try.")
@@ -106,6 +107,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	gauge(queued, float64(s.Queued))
 	gauge(running, float64(s.Running))
 	gauge(pending, float64(s.Pending))
+	for _, id := range s.Conditions {
+		out <- prometheus.MustNewConstMetric(matters, prometheus.GaugeValue, 1, id)
+	}
 	b := c.Bus()
 	count(dropped, b.RetainedAsks, "mqtt_retained")
 	count(dropped, b.BadTopics, "mqtt_topic")

@@ -8,15 +8,58 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
 	"lineside/daemon"
 	"lineside/hw"
+	"lineside/hw/hwtest"
 	"lineside/mqtt"
 )
+
+// TestNames holds every name to Prometheus' own conventions, with all that the boards measure.
+func TestNames(t *testing.T) {
+	for _, b := range hwtest.Boards() {
+		dir := t.TempDir()
+		if err := b.Write(dir); err != nil {
+			t.Fatal(err)
+		}
+		board, err := hw.Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := prometheus.NewRegistry()
+		r.MustRegister(collector{Source{
+			Counts: func() daemon.Snapshot {
+				return daemon.Snapshot{ByCode: map[mqtt.Code]uint64{mqtt.OK: 5}, Dropped: map[string]uint64{"topic": 1}, Conditions: []string{"too_hot"}}
+			},
+			Bus:    func() mqtt.Stats { return mqtt.Stats{} },
+			Sample: board.Sample,
+		}})
+		families, err := r.Gather()
+		if err != nil {
+			t.Errorf("%s: %v", b.Name, err)
+		}
+		problems, err := promlint.NewWithMetricFamilies(families).Lint()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range problems {
+			t.Errorf("%s: %s: %s", b.Name, p.Metric, p.Text)
+		}
+		if len(families) < 20 {
+			t.Errorf("%s: only %d metrics", b.Name, len(families))
+		}
+		if err := board.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
 
 func TestScrape(t *testing.T) {
 	s, err := Listen("127.0.0.1:0", Source{
 		Counts: func() daemon.Snapshot {
-			return daemon.Snapshot{Asked: 7, Queued: 2, ByCode: map[mqtt.Code]uint64{mqtt.OK: 5}, Dropped: map[string]uint64{"topic": 1}}
+			return daemon.Snapshot{Asked: 7, Queued: 2, ByCode: map[mqtt.Code]uint64{mqtt.OK: 5}, Dropped: map[string]uint64{"topic": 1}, Conditions: []string{"too_hot"}}
 		},
 		Bus: func() mqtt.Stats { return mqtt.Stats{Received: 9} },
 		Sample: func(s *hw.Sample) {
@@ -42,7 +85,7 @@ func TestScrape(t *testing.T) {
 	}
 	for _, want := range []string{
 		"lineside_asks_total 7", `lineside_answers_total{code="0",status="ok"} 5`, "lineside_queue_asks 2",
-		`lineside_dropped_total{reason="topic"} 1`, "lineside_mqtt_received_total 9",
+		`lineside_dropped_total{reason="topic"} 1`, `lineside_condition_active{condition="too_hot"} 1`, "lineside_mqtt_received_total 9",
 		`lineside_temperature_celsius{zone="cpu"} 61.5`, "process_resident_memory_bytes",
 	} {
 		if !strings.Contains(string(body), want+"\n") && !strings.Contains(string(body), want+" ") {

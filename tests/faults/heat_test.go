@@ -183,10 +183,28 @@ func TestUndervoltageShows(t *testing.T) {
 	w, root, b := onBoard(t)
 	set(t, root, b.Throttled, "50005\n")
 	led(t, root, "pattern", flashes(3))
-	if s := w.state(mqtt.StateDegraded); !strings.Contains(s.Why, "supply") {
-		t.Errorf("status: %+v", s)
-	}
+	w.why("supply")
 	if a := w.answer("weak"); a.Code != mqtt.OK {
 		t.Errorf("a weak supply slows down, it does not refuse: %+v", a)
 	}
+}
+
+// why waits for a status with these words, which is ready all the same.
+func (w *world) why(words string) {
+	w.t.Helper()
+	w.statusOf("b03", func(s mqtt.Status) bool { return s.State == mqtt.StateReady && strings.Contains(s.Why, words) })
+}
+
+// TestFanStops: a fan that is driven and stands still is for the technician, not for the clients.
+func TestFanStops(t *testing.T) {
+	w, root, b := onBoard(t)
+	set(t, root, b.Fan, "0\n")
+	led(t, root, "pattern", flashes(2)) // maintenance required
+	w.why("fan pwmfan does not turn")
+	if a := w.answer("without a fan"); a.Code != mqtt.OK {
+		t.Errorf("%+v", a)
+	}
+	set(t, root, b.Fan, "2900\n")
+	led(t, root, "oneshot", "")
+	w.statusOf("b03", func(s mqtt.Status) bool { return s.State == mqtt.StateReady && s.Why == "" })
 }

@@ -248,7 +248,13 @@ func (w *world) state(want string) (s mqtt.Status) {
 	return w.stateOf("b03", want)
 }
 
-func (w *world) stateOf(board, want string) (s mqtt.Status) {
+func (w *world) stateOf(board, want string) mqtt.Status {
+	w.t.Helper()
+	return w.statusOf(board, func(s mqtt.Status) bool { return s.State == want })
+}
+
+// statusOf waits until a board's status is as wanted.
+func (w *world) statusOf(board string, want func(mqtt.Status) bool) (s mqtt.Status) {
 	w.t.Helper()
 	limit := time.After(30 * time.Second)
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -256,15 +262,16 @@ func (w *world) stateOf(board, want string) (s mqtt.Status) {
 	for {
 		for _, m := range w.client.Messages() {
 			if m.Topic == "llm/v1/"+board+"/status" {
+				s = mqtt.Status{}
 				_ = json.Unmarshal(m.Payload, &s)
 			}
 		}
-		if s.State == want {
+		if want(s) {
 			return s
 		}
 		select {
 		case <-limit:
-			w.t.Fatalf("the state is %+v, want %s", s, want)
+			w.t.Fatalf("the state stays %+v", s)
 		case <-tick.C:
 		}
 	}
