@@ -18,3 +18,15 @@ func kernelSynced() (bool, error) {
 	}
 	return t.Status&unix.STA_UNSYNC == 0, nil
 }
+
+// memoryTotal is the machine's memory in bytes; only the live machine can be asked.
+func memoryTotal(root string) (uint64, error) {
+	if root != "/" {
+		return 0, errMissing
+	}
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err != nil {
+		return 0, err
+	}
+	return uint64(info.Totalram) * uint64(info.Unit), nil
+}

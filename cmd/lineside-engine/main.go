@@ -38,7 +38,7 @@ func main() {
 
 // settings are the command line.
 type settings struct {
-	model, listen, state                       string
+	model, listen, state, memory               string
 	slots, ctx, threads, prefillThreads, chunk int
 	noPrefix, noJump, noLookup, mapped, lock   bool
 	rawStreams                                 int
@@ -66,6 +66,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	f.IntVar(&s.threads, "threads", 0, "threads for decoding; 0: one a core")
 	f.IntVar(&s.prefillThreads, "prefill-threads", 0, "threads for prompts; 0: as --threads")
 	f.IntVar(&s.chunk, "chunk", 64, "prompt tokens computed at once")
+	f.StringVar(&s.memory, "memory", "", "most memory to take, as `SIZE` like 1.5GB; empty: what is available")
 	f.BoolVar(&s.mapped, "mmap", false, "leave the weights in the file's pages: starts faster, decodes slower")
 	f.BoolVar(&s.lock, "mlock", false, "keep the weights from being swapped out")
 	f.BoolVar(&s.noPrefix, "no-prefix-sharing", false, "compute every prompt whole, for measuring")

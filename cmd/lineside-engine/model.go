@@ -16,9 +16,11 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/term"
 
+	"lineside/hw"
 	"lineside/inference/chat"
 	"lineside/inference/engine"
 	"lineside/inference/llama"
+	"lineside/inference/model/fit"
 	"lineside/inference/model/gguf"
 	"lineside/inference/serve"
 )
@@ -26,6 +28,10 @@ import (
 // sequences is how many the cache tells apart: slots take some, the shared
 // prefixes of ended asks the others.
 const sequences = 64
+
+// lastWord is how long the server still says why there is no model, so that
+// linesided hears it.
+const lastWord = 3 * time.Second
 
 // serveModel answers from the first moment on: first that it loads, then asks.
 // A model that cannot be loaded ends the program.
@@ -49,6 +55,11 @@ func serveModel(ctx context.Context, s settings, log *slog.Logger, stderr io.Wri
 			if ctx.Err() != nil {
 				return nil
 			}
+			srv.Failed(err)
+			select {
+			case <-time.After(lastWord):
+			case <-ctx.Done():
+			}
 			return err
 		}
 		defer rt.Close()
@@ -62,11 +73,16 @@ func serveModel(ctx context.Context, s settings, log *slog.Logger, stderr io.Wri
 
 // load opens the model and builds the engine over it.
 func load(ctx context.Context, s settings, log *slog.Logger, show func(float64)) (*llama.Runtime, *engine.Engine, error) {
-	rt, err := llama.Open(ctx, s.model, s.options(show))
+	o := s.options(show)
+	var err error
+	if o.Available, o.Bound, err = s.available(); err != nil {
+		return nil, nil, err
+	}
+	rt, err := llama.Open(ctx, s.model, o)
 	if err != nil {
 		return nil, nil, err
 	}
-	eng, err := s.engine(rt, log)
+	eng, err := s.engine(rt, formatBytes(o.Available), log)
 	if err != nil {
 		rt.Close()
 		return nil, nil, fmt.Errorf("%s: %w", s.model, err)
@@ -81,7 +97,19 @@ func (s settings) options(show func(float64)) llama.Options {
 	}
 }
 
-func (s settings) engine(rt *llama.Runtime, log *slog.Logger) (*engine.Engine, error) {
+// available is how much memory the model may take, and why.
+func (s settings) available() (uint64, string, error) {
+	if s.memory == "" {
+		return hw.Available("/")
+	}
+	n, err := fit.ParseSize(s.memory)
+	return n, "--memory", err
+}
+
+// formatBytes is how much memory compiled formats may keep: less on small boards.
+func formatBytes(available uint64) int { return int(min(max(available/40, 8_000_000), 64_000_000)) }
+
+func (s settings) engine(rt *llama.Runtime, formats int, log *slog.Logger) (*engine.Engine, error) {
 	f, err := gguf.Open(s.model)
 	if err != nil {
 		return nil, err
@@ -104,7 +132,7 @@ func (s settings) engine(rt *llama.Runtime, log *slog.Logger) (*engine.Engine, e
 		return nil, err
 	}
 	return engine.New(rt, rt.Vocabulary(), template, engine.Options{
-		Model: name, Slots: s.slots, StateDir: s.state, StateKey: key, Log: log,
+		Model: name, Slots: s.slots, StateDir: s.state, StateKey: key, Log: log, FormatBytes: formats,
 		NoPrefixSharing: s.noPrefix, NoJumpForward: s.noJump, NoLookup: s.noLookup,
 	})
 }

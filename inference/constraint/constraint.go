@@ -84,6 +84,15 @@ func Compile(f inference.Format) (*Constraint, error) {
 	return c, nil
 }
 
+// Size estimates the memory that the constraint holds, in bytes. It grows as
+// answers visit new states, up to a budget.
+func (c *Constraint) Size() int {
+	d := &c.dfa
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.m.size + d.size + d.masks.size()
+}
+
 func bad(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{inference.ErrBadRequest}, args...)...)
 }

@@ -14,6 +14,7 @@ type machine struct {
 	root  int32 // first node of the root rule
 	class [256]uint8
 	reps  []byte // one byte of each class
+	size  int    // estimated bytes of all this
 }
 
 type kind uint8
@@ -211,7 +212,18 @@ func (b *builder) finish() (*machine, error) {
 		return nil, bad("a rule leads back to itself before it consumes anything (left recursion)")
 	}
 	m.classes()
+	m.size = m.weigh()
 	return m, nil
+}
+
+// weigh estimates the machine's memory in bytes.
+func (m *machine) weigh() int {
+	const perNode, perEdge, perOut = 96, 12, 4
+	n := perNode * cap(m.nodes)
+	for i := range m.nodes {
+		n += perEdge*cap(m.nodes[i].edges) + perOut*cap(m.nodes[i].outs)
+	}
+	return n
 }
 
 // A measure says what a node costs from what it leads to.

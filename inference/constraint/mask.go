@@ -15,6 +15,19 @@ type maskCache struct {
 	next   int
 }
 
+// size is the memory of the masks in bytes.
+func (c *maskCache) size() int {
+	n := 0
+	for _, owner := range c.owners {
+		if owner != nil {
+			if m := owner.mask.Load(); m != nil {
+				n += 8 * len(m.bits)
+			}
+		}
+	}
+	return n
+}
+
 // worthKeeping is the number of trie nodes from which a mask is remembered:
 // copying one costs about as much as visiting that many.
 const worthKeeping = 512

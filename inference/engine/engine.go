@@ -42,6 +42,8 @@ type Options struct {
 	// only a conversation that goes on asks for again; 0 is a 32nd of the cache.
 	// Attention looks at every cell in use, so idle ones cost every pass time.
 	TailCells int
+	// FormatBytes is how much memory compiled formats may keep for asks to come; 64 MB.
+	FormatBytes int
 	// StateDir is where pinned prefixes are saved and found again; "" is nowhere.
 	StateDir string
 	// StateKey names what a saved prefix depends on: model file, template, build.
@@ -66,6 +68,7 @@ func (o Options) withDefaults(rt Limits) Options {
 	def(&o.Span, 32)
 	def(&o.PrefixCells, rt.Cells/4)
 	def(&o.TailCells, rt.Cells/32)
+	def(&o.FormatBytes, 64_000_000)
 	o.Slots = min(o.Slots, rt.Sequences-1)
 	o.Context = min(o.Context, rt.Cells)
 	if o.Log == nil {
@@ -124,6 +127,7 @@ func New(rt Runtime, voc Vocabulary, template Template, o Options) (*Engine, err
 	e.cells = newLedger(rt)
 	e.tree = newTree(e.cells)
 	e.queue.bound = e.opt.Queue
+	e.formats.budget = e.opt.FormatBytes
 	e.dials = e.fullLimits()
 	e.kept = e.dials.PrefixBytes
 	return e, nil

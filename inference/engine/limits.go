@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"fmt"
+	"runtime/debug"
 
 	"lineside/inference"
 )
@@ -16,14 +17,26 @@ func (e *Engine) fullLimits() inference.Limits {
 }
 
 // SetLimits changes what may be changed while asks run, from the next pass on.
-// The prefix cache shrinks at once, also while nothing runs.
+// A smaller prefix cache shrinks at once, also while nothing runs; whoever asks
+// for it needs memory, so compiled formats and Go's spare pages go with it.
 func (e *Engine) SetLimits(l inference.Limits) error {
 	if min(l.DecodeThreads, l.PrefillThreads, l.Slots, l.PacePercent, l.Batch) < 0 || l.PacePercent > 100 || l.PrefixBytes < 0 {
 		return fmt.Errorf("%w: limits %+v: want 1 or more of each, pace of at most 100 percent; 0 leaves a value as it is", inference.ErrBadRequest, l)
 	}
+	if e.setDials(l) {
+		e.formats.forget()
+		debug.FreeOSMemory()
+	}
+	e.wake()
+	return nil
+}
+
+// setDials takes limits over and reports whether the prefix cache has to shrink.
+func (e *Engine) setDials(l inference.Limits) (shrinks bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	d, full := &e.dials, e.fullLimits()
+	before := d.PrefixBytes
 	set(&d.DecodeThreads, l.DecodeThreads)
 	set(&d.PrefillThreads, l.PrefillThreads)
 	set(&d.Slots, min(l.Slots, full.Slots))
@@ -33,8 +46,7 @@ func (e *Engine) SetLimits(l inference.Limits) error {
 	if d.DecodeThreads > 0 || d.PrefillThreads > 0 { // one alone stands for both
 		e.rt.SetThreads(cmp.Or(d.DecodeThreads, d.PrefillThreads), cmp.Or(d.PrefillThreads, d.DecodeThreads))
 	}
-	e.wake()
-	return nil
+	return d.PrefixBytes < before
 }
 
 // set takes over a limit that was given.

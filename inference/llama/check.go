@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"lineside/inference/model/fit"
 	"lineside/inference/model/gguf"
 	"lineside/inference/model/shape"
 )
@@ -157,6 +158,31 @@ func dimensions(h *gguf.Header) shape.Shape {
 		d.Vocab = int(v.Len)
 	}
 	return d
+}
+
+// leastChunk is how small Open makes passes to save memory.
+const leastChunk = 16
+
+// room refuses a model that would not fit the memory there is, and makes passes
+// smaller where that helps. Weights that stay in the file's pages need no memory.
+func (o *Options) room(path string, h *gguf.Header) error {
+	if o.Available == 0 {
+		return nil
+	}
+	r := fit.Request{Shape: dimensions(h), File: h.TensorBytes(), Context: o.Cells, UBatch: o.Chunk}
+	if o.Mapped {
+		r.File = 0
+	}
+	err := fit.Now(r, o.Available, o.Bound)
+	for err != nil && r.UBatch > leastChunk {
+		r.UBatch = max(r.UBatch/2, leastChunk)
+		err = fit.Now(r, o.Available, o.Bound)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	o.Chunk = r.UBatch
+	return nil
 }
 
 // reader reads hyperparameters and keeps the first error.

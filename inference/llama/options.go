@@ -31,6 +31,7 @@ type Options struct {
 	// (llama.cpp's n_ubatch): Batch is cut into such pieces. It sets the size of
 	// the compute buffer (about half a MB a token with a vocabulary of 128k) and
 	// hardly the speed: from 16 to 512 a prompt takes the same time within 4%.
+	// Where memory is short (see Available), Open halves it down to 16.
 	Chunk int // 64
 
 	Threads        int // for passes of few tokens; all CPUs
@@ -42,6 +43,12 @@ type Options struct {
 	Mapped bool
 	// Lock keeps the weights from being swapped out; needs the right to lock memory.
 	Lock bool
+
+	// Available is how much memory there is for the model, in bytes, and Bound
+	// what sets it: Open refuses what would not fit before it loads anything.
+	// 0 asks nobody.
+	Available uint64
+	Bound     string
 
 	// Progress is called while weights load, with the part done from 0 to 1.
 	Progress func(part float64)

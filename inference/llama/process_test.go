@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"lineside/inference/llama"
+	"lineside/inference/model/fit"
 	"lineside/inference/model/modeltest"
 	"lineside/inference/model/shape"
 )
@@ -82,5 +83,59 @@ func TestOlderProcessor(t *testing.T) {
 	}
 	if !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(string(out), "this one lacks") || strings.Count(string(out), "\n") != 1 {
 		t.Errorf("%v, and it says %q; want exit code 1 and one sentence", err, out)
+	}
+}
+
+// TestOneCopyOfTheWeights: weights are in memory once, repacked, and nothing of
+// the file stays mapped beside them.
+func TestOneCopyOfTheWeights(t *testing.T) {
+	path := modeltest.Tiny(t, "tiny", shape.Q4_0)
+	for _, mapped := range []bool{false, true} {
+		r, err := llama.Open(t.Context(), path, llama.Options{Cells: 256, Threads: 1, Mapped: mapped})
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer(t, r, 0, "ready?", 3)
+		maps, err := os.ReadFile("/proc/self/maps")
+		r.Close()
+		if err != nil {
+			t.Skip("no /proc here: ", err)
+		}
+		if got := strings.Contains(string(maps), path); got != mapped {
+			t.Errorf("opened with Mapped %v, the file is mapped: %v", mapped, got)
+		}
+	}
+}
+
+// TestNoRoom: a model that does not fit is refused before it is loaded, with the
+// numbers; where smaller passes are enough, it is loaded with those.
+func TestNoRoom(t *testing.T) {
+	path := modeltest.Tiny(t, "tiny", shape.Q4_0)
+	loaded := false
+	o := llama.Options{Cells: 4096, Threads: 1, Bound: "the test", Progress: func(float64) { loaded = true }}
+	o.Available = 50 << 20
+	_, err := llama.Open(t.Context(), path, o)
+	if !errors.Is(err, fit.ErrMemory) || errors.Is(err, llama.ErrModel) || loaded {
+		t.Fatalf("%v (loaded: %v), want fit.ErrMemory before anything is loaded", err, loaded)
+	}
+	for _, want := range []string{path, "needs ", "available are 52 MB on account of the test", "smaller"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q lacks %q", err, want)
+		}
+	}
+	for o.Available = 60 << 20; ; o.Available += 1 << 20 {
+		r, err := llama.Open(t.Context(), path, o)
+		if err != nil && o.Available < 500<<20 {
+			if !errors.Is(err, fit.ErrMemory) {
+				t.Fatal(err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer(t, r, 0, "ready?", 3) // with the least memory that is enough, in the smallest passes
+		r.Close()
+		return
 	}
 }

@@ -48,7 +48,7 @@ type batch struct {
 }
 
 // Open loads the model at path. Every failure is one line; those that no other
-// attempt can mend wrap ErrModel. Cancelling ctx ends the load.
+// attempt can mend wrap ErrModel, want of memory fit.ErrMemory. Cancelling ctx ends the load.
 func Open(ctx context.Context, path string, o Options) (*Runtime, error) {
 	o = o.withDefaults()
 	if err := o.check(); err != nil {
@@ -56,6 +56,9 @@ func Open(ctx context.Context, path string, o Options) (*Runtime, error) {
 	}
 	header, err := check(path, false)
 	if err != nil {
+		return nil, err
+	}
+	if err := o.room(path, header); err != nil {
 		return nil, err
 	}
 	origin, err := fingerprintOf(path)

@@ -6,6 +6,7 @@
 package fit
 
 import (
+	"errors"
 	"fmt"
 	"sort"
 	"strings"
@@ -18,7 +19,7 @@ import (
 const (
 	DefaultContext = 4096
 	DefaultSlots   = 8
-	DefaultUBatch  = 128 // tokens of one pass, as lineside-engine cuts them
+	DefaultUBatch  = 64 // tokens of one pass, as lineside-engine cuts them
 
 	// Daemon is what linesided, the engine's tables of its vocabulary and the
 	// rest of the system are given.
@@ -61,6 +62,33 @@ type Plan struct {
 // Engine is the memory of the engine process with its context full.
 func (p Plan) Engine() uint64 { return p.Weights + p.KV + p.Compute + p.Vocabulary }
 
+// ErrMemory marks a model that does not fit the memory that is available now.
+var ErrMemory = errors.New("not enough memory")
+
+// spare is what the engine takes beside its plan: its program, its own tables,
+// the answers it works on.
+const spare = 64_000_000
+
+// Now holds the engine to the memory that is available on this machine now, in
+// bytes; bound says what sets that bound. The error wraps ErrMemory and has the numbers.
+func Now(r Request, available uint64, bound string) error {
+	p := Memory(r)
+	need := p.Engine() + spare
+	if need <= available {
+		return nil
+	}
+	mend := "take a smaller quantization or model"
+	for c := (p.Context - 1) / cells * cells; c > 0; c -= cells {
+		r.Context = c
+		if Memory(r).Engine()+spare <= available {
+			mend = fmt.Sprintf("--ctx %d fits", c)
+			break
+		}
+	}
+	return fmt.Errorf("%w: needs %s (weights %s, cache of %d tokens %s, scratch %s, vocabulary and tables %s), available are %s on account of %s: %s",
+		ErrMemory, Size(need), Size(p.Weights), p.Context, Size(p.KV), Size(p.Compute), Size(p.Vocabulary+spare), Size(available), bound, mend)
+}
+
 // tokenBytes is what llama.cpp's maps and lists hold for a token and its merges,
 // measured with the vocabularies of Llama 2 and 3.
 const tokenBytes = 440
@@ -100,9 +128,11 @@ func scratch(r Request) uint64 {
 	return max(logits, attention) + 2*n(r.UBatch)*scores
 }
 
+// cells is how many tokens the cache grows by.
+const cells = 256
+
 // maxContext is the largest context in whole cells of the cache that fits memory and training.
 func maxContext(r Request, budget uint64) int {
-	const cells = 256
 	lowest := sort.Search(r.Shape.Context/cells, func(i int) bool { // the first that does not fit
 		r.Context = (i + 1) * cells
 		return r.File+uint64(r.Context)*r.Shape.KVBytesPerToken()+scratch(r)+Daemon > budget
