@@ -22,16 +22,14 @@ func (d *Daemon) watchBoard(ctx context.Context) error {
 	w := boardWatch{diagnosis: diagnosis.Diagnosis{Ignore: d.Config.HW.Ignore}}
 	for {
 		d.Sensor.Sample(&s)
+		now := time.Now()
 		if w.config.Threads == 0 {
-			threads := d.Config.Engine.Threads
-			if threads == 0 {
-				threads = runtime.NumCPU()
-			}
-			w.config = governor.Default(threads, uint64(max(s.Value(hw.Memory, "total"), 0)))
-			w.config.Margin = d.Config.HW.Margin
-			w.decision.Admit = true
+			w.config, w.decision.Admit = d.governed(&s), true
 		}
-		d.climate(ctx, &s, &w, time.Now())
+		if d.Sizes != nil && now.Sub(w.sized) >= hw.SlowEvery {
+			w.config.SmallModel, w.sized = d.Sizes.HasSmaller(), now
+		}
+		d.climate(ctx, &s, &w, now)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -40,11 +38,29 @@ func (d *Daemon) watchBoard(ctx context.Context) error {
 	}
 }
 
+// governed is what the governor goes by on this board.
+func (d *Daemon) governed(s *hw.Sample) governor.Config {
+	e := d.Config.Engine
+	threads := e.Threads
+	if threads == 0 {
+		threads = runtime.NumCPU()
+	}
+	memory := s.Value(hw.Memory, "total")
+	if math.IsNaN(memory) {
+		memory = 0
+	}
+	c := governor.Default(threads, uint64(memory))
+	c.Margin, c.Slots = d.Config.HW.Margin, e.Slots
+	return c
+}
+
 // boardWatch is the governor's side of the control loop.
 type boardWatch struct {
 	config    governor.Config
 	decision  governor.Decision
 	diagnosis diagnosis.Diagnosis
+	limits    inference.Limits // as the engine has them
+	sized     time.Time        // when it was looked for a smaller model
 }
 
 // climate takes one sample through the governor to the gate, the engine and the lamps.
@@ -82,22 +98,12 @@ func (d *Daemon) climate(ctx context.Context, s *hw.Sample, w *boardWatch, now t
 		d.event(mqtt.EventThrottle, why, "", map[string]any{"rung": is.Rung.String()})
 		nudge(d.wake)
 	}
-	if is.Threads != was.Threads || is.Duty != was.Duty {
-		d.limit(ctx, is)
+	d.limit(ctx, w)
+	if is.Small != was.Small {
+		d.wantSmall.Store(is.Small)
+		nudge(d.size)
 	}
 	nudge(d.tick)
-}
-
-// limit tells the engine how hard it may work.
-func (d *Daemon) limit(ctx context.Context, is governor.Decision) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	err := d.Engine.SetLimits(ctx, inference.Limits{
-		DecodeThreads: is.Threads, PrefillThreads: is.Threads, PacePercent: max(int(math.Round(is.Duty*100)), 1),
-	})
-	if err != nil && ctx.Err() == nil {
-		d.Log.Debug("the engine did not take its limits", "err", err)
-	}
 }
 
 // healthKinds are what the health topic tells.

@@ -315,6 +315,9 @@ func (d *Daemon) engineIs(ctx context.Context, h *inference.Health, err error, w
 		d.engine = *h
 	}
 	back := ready && !d.board.Ready
+	if back || err == nil && h.Steps < w.steps {
+		d.unlimited.Store(true) // it was started anew
+	}
 	told := err == nil && h.Model == d.changedTo
 	d.board.Ready, d.board.Why, d.board.ReadyIn = ready, why, retry
 	loading := err == nil && h.State == "loading"

@@ -82,7 +82,7 @@ type Child interface {
 	Restart(why string)
 }
 
-// Options are the parts of a daemon. Sensor, Light, Notifier, Audit, Store and
+// Options are the parts of a daemon. Sensor, Light, Notifier, Audit, Store, Sizes and
 // Child may be nil: the daemon then does without.
 type Options struct {
 	Config    config.Config // with Board.ID set
@@ -99,6 +99,7 @@ type Options struct {
 	Clock     func() string             // what the clock is worth: mqtt.ClockSynced and so on; nil: synced
 	Permit    func(licence.Class) error // what the model's licence says to a use; nil: everything
 	UseModel  func(name string) error   // asks for another model; nil: it cannot be changed here
+	Sizes     Sizes                     // the smaller model for hard times; nil: there is none
 	About     About
 	Boot      string // new at every start
 	AliveFile string // its time is when the board was last alive; empty: not kept
@@ -124,9 +125,13 @@ type Daemon struct {
 	up     chan struct{} // the connection came up
 	skills chan struct{} // read the skills' folder now
 	look   chan struct{} // ask the engine now how it is
+	size   chan struct{} // the governor wants another size of model
 	seq    atomic.Uint64
 	told   atomic.Bool // the service manager knows that the board is ready
 	count  Counts
+
+	unlimited atomic.Bool // another engine runs, which knows no limits yet
+	wantSmall atomic.Bool // the governor wants the smaller model
 
 	scan sync.Mutex // guards the reading of the skills' folder
 
@@ -184,6 +189,7 @@ func New(o Options) (*Daemon, error) {
 		up:      make(chan struct{}, 1),
 		skills:  make(chan struct{}, 1),
 		look:    make(chan struct{}, 1),
+		size:    make(chan struct{}, 1),
 		queue:   queue.New[*ask](o.Config.Limits.Queue),
 		pace:    queue.Pace{Lanes: o.Config.Engine.Slots},
 		rates:   admission.NewRates(o.Config.Limits.PerClientPerMinute),
@@ -244,6 +250,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	if d.Sensor != nil {
 		work.Go(func() error { return d.watchBoard(workCtx) })
+	}
+	if d.Sizes != nil {
+		work.Go(func() error { return d.watchSize(workCtx) })
 	}
 	err := work.Wait()
 

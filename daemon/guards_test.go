@@ -22,6 +22,7 @@ import (
 type sensor struct {
 	mu   sync.Mutex
 	temp float64
+	free float64 // bytes of memory; 0: 4 GB
 }
 
 func (s *sensor) set(t float64) {
@@ -34,9 +35,13 @@ func (s *sensor) Sample(dst *hw.Sample) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	dst.At = time.Now()
+	free := s.free
+	if free == 0 {
+		free = 4e9
+	}
 	dst.Readings = []hw.Reading{
 		{Kind: hw.Temperature, Name: "cpu-thermal", Value: s.temp, High: 80, Crit: 90, At: dst.At, Quality: hw.Good},
-		{Kind: hw.Memory, Name: "available", Value: 4e9, At: dst.At, Quality: hw.Good},
+		{Kind: hw.Memory, Name: "available", Value: free, At: dst.At, Quality: hw.Good},
 		{Kind: hw.Memory, Name: "total", Value: 8e9, At: dst.At, Quality: hw.Good},
 	}
 }

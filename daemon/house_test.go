@@ -78,6 +78,8 @@ type engine struct {
 	fail   []error
 	calls  int
 	pinned int
+	limits []inference.Limits // as they came
+	deaf   bool               // to limits
 }
 
 func (e *engine) Generate(ctx context.Context, r *inference.Request, emit func(string) error) (*inference.Result, error) {
@@ -107,7 +109,26 @@ func (e *engine) set(h inference.Health, err error) {
 	e.health, e.err = h, err
 }
 
-func (e *engine) SetLimits(context.Context, inference.Limits) error { return nil }
+func (e *engine) SetLimits(_ context.Context, l inference.Limits) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.deaf {
+		return inference.ErrUnavailable
+	}
+	e.limits = append(e.limits, l)
+	return nil
+}
+
+// limited is how hard the engine may work by now, and how often it was told.
+func (e *engine) limited() (l inference.Limits, n int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if n = len(e.limits); n > 0 {
+		l = e.limits[n-1]
+	}
+	return l, n
+}
+
 func (e *engine) Pin(context.Context, []inference.Message) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()

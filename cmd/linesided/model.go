@@ -57,7 +57,7 @@ func (h *house) openModel(o *daemon.Options) error {
 	}
 	h.extra = append(h.extra, s.Run, func(ctx context.Context) error { return h.scrub(ctx, store) })
 	o.Engine, o.Child = s, s
-	o.UseModel, o.Permit = s.Propose, s.Permit
+	o.UseModel, o.Sizes, o.Permit = s.Propose, s, s.Permit
 	o.About.Model = func() mqtt.ModelInfo { return describe(s.Running()) }
 	return nil
 }

@@ -18,7 +18,7 @@ const (
 	Full    Rung = iota // everything the owner configured
 	Threads             // fewer decode threads
 	Pace                // and pauses between tokens
-	Batch               // and smaller prefill batches
+	Batch               // and fewer asks at once, in smaller batches
 	Smaller             // and the smaller model, where the owner allows it
 	Refuse              // no new work
 	Abort               // running work ends too
@@ -37,6 +37,7 @@ type Config struct {
 	Threads    int // decode threads at full speed
 	LowThreads int // what a weak supply brings it down to at once, and heat before it paces
 	Batch      int // prefill batch at full speed, in tokens
+	Slots      int // asks answered at once at full speed; 0: the engine's own affair
 	SmallModel bool
 
 	Margin     float64       // °C that work keeps below the board's own limit
@@ -53,7 +54,7 @@ type Config struct {
 func Default(threads int, memory uint64) Config {
 	threads = max(threads, 1)
 	return Config{
-		Threads: threads, LowThreads: (threads + 1) / 2, Batch: 512,
+		Threads: threads, LowThreads: (threads + 1) / 2, Batch: 128,
 		Margin: 2, RefuseOver: 1, Fallback: 85,
 		Horizon: 10 * time.Second, MaxAge: 5 * time.Second,
 		MemReserve: max(memory/32, 96<<20), StallAbort: 20,
@@ -85,6 +86,7 @@ type Decision struct {
 	Threads int     // decode threads
 	Duty    float64 // share of the time that decoding may take, 0 to 1; the rest is pause
 	Batch   int     // most tokens of a prefill pass
+	Slots   int     // asks answered at once; 0: the engine's own affair
 	Small   bool    // answer with the smaller model and say so
 
 	Admit       bool
@@ -107,7 +109,7 @@ func (d Decision) Slower() bool { return d.Admit && d.Rung > Full && !(d.Weak &&
 // Next decides. The zero State starts.
 func Next(c Config, prev State, in Input) Decision {
 	s := prev.observe(c, in)
-	d := Decision{Threads: c.Threads, Duty: 1, Batch: c.Batch, Admit: true, Headroom: math.NaN()}
+	d := Decision{Threads: c.Threads, Duty: 1, Batch: c.Batch, Slots: c.Slots, Admit: true, Headroom: math.NaN()}
 	s = heat(c, s, in, &d)
 	s = power(c, s, in, &d)
 	s = memory(c, s, in, &d)

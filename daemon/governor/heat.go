@@ -101,6 +101,7 @@ func heat(c Config, s State, in Input, d *Decision) State {
 	d.Headroom = ahead
 
 	l := c.ladder()
+	s.notch = min(s.notch, l.lowest()) // the smaller model may have been taken away
 	s = s.walk(l, in.At, math.Min(ahead, now+1))
 	s = s.gate(c, s.notch >= l.first(Batch), in.Temp, guard, top, in.Slowed)
 	l.set(s.notch, d)

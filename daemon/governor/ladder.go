@@ -11,6 +11,7 @@ type notch struct {
 	threads int
 	duty    float64
 	batch   int
+	slots   int
 	small   bool
 }
 
@@ -31,7 +32,7 @@ const (
 func (c Config) ladder() ladder {
 	var l ladder
 	add := func(r Rung, threads int, duty float64) {
-		l = append(l, notch{rung: r, threads: threads, duty: math.Round(duty*100) / 100, batch: c.Batch})
+		l = append(l, notch{rung: r, threads: threads, duty: math.Round(duty*100) / 100, batch: c.Batch, slots: c.Slots})
 	}
 	add(Full, c.Threads, 1)
 	low := min(max(c.LowThreads, 1), c.Threads)
@@ -49,8 +50,9 @@ func (c Config) ladder() ladder {
 		add(Pace, low, duty)
 	}
 	last := l[len(l)-1]
-	for _, shift := range []int{2, 4} {
+	for _, shift := range []int{1, 3} {
 		last.rung, last.batch = Batch, max(c.Batch>>shift, min(c.Batch, 16))
+		last.slots = max(c.Slots>>shift, min(c.Slots, 1))
 		l = append(l, last)
 	}
 	if c.SmallModel {
@@ -74,7 +76,7 @@ func (l ladder) first(r Rung) int {
 
 func (l ladder) set(at int, d *Decision) {
 	n := l[at]
-	d.Rung, d.Threads, d.Duty, d.Batch, d.Small = n.rung, n.threads, n.duty, n.batch, n.small
+	d.Rung, d.Threads, d.Duty, d.Batch, d.Slots, d.Small = n.rung, n.threads, n.duty, n.batch, n.slots, n.small
 }
 
 // threadUp reports whether going up from there is a step that heats a lot.
