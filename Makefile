@@ -9,7 +9,7 @@ CGO     := eval "$$(tools/cgoenv.sh native)" &&
 FUZZ    ?= 10s
 export GOFLAGS ?= -buildvcs=false
 
-.PHONY: help deps build build-arm64 demo test test-go test-engine test-e2e test-arm64 test-fit demo-model demo-model-eval check lint race fuzz bench clean
+.PHONY: help deps build build-arm64 deb deb-arm64 deb-amd64 demo test test-go test-engine test-e2e test-arm64 test-fit demo-model demo-model-eval check lint race fuzz bench clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -28,6 +28,19 @@ build-arm64: ## the same under bin/arm64 (engine for any 64-bit Pi, and -dotprod
 	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GOBUILD) -trimpath -o bin/arm64/ ./cmd/linesided ./cmd/lineside
 	@eval "$$(tools/cgoenv.sh pi4)" && $(GOBUILD) -trimpath -o bin/arm64/lineside-engine ./cmd/lineside-engine
 	@eval "$$(tools/cgoenv.sh pi5)" && $(GOBUILD) -trimpath -o bin/arm64/lineside-engine-dotprod ./cmd/lineside-engine
+
+deb: deb-arm64 deb-amd64 ## dist/*.deb for arm64 and amd64
+
+deb-arm64: build-arm64
+	@mkdir -p bin/deb/arm64 && cp bin/arm64/linesided bin/arm64/lineside bin/arm64/lineside-engine bin/arm64/lineside-engine-dotprod bin/deb/arm64/
+	@tools/deb/build.sh arm64
+
+deb-amd64:
+	@tools/deps.sh build
+	CGO_ENABLED=0 GOOS=linux GOARCH=amd64 $(GOBUILD) -trimpath -o bin/deb/amd64/ ./cmd/linesided ./cmd/lineside
+	@echo "building lineside-engine for x86-64-v3: the first time takes two minutes or more"
+	@eval "$$(tools/cgoenv.sh amd64)" && $(GOBUILD) -trimpath -o bin/deb/amd64/lineside-engine ./cmd/lineside-engine
+	@tools/deb/build.sh amd64
 
 demo: build ## start the appliance with its own broker and model, ask it, show the answers (ONCE=1: then stop)
 	@DEMO_PORT=$(DEMO_PORT) tools/demo.sh $(if $(ONCE),--once)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/coreos/go-systemd/v22/journal"
@@ -13,7 +15,7 @@ import (
 // is the journal's stream, else as text to w.
 func NewLogger(w io.Writer, level slog.Leveler) *slog.Logger {
 	if ok, err := journal.StderrIsJournalStream(); ok && err == nil && journal.Enabled() {
-		return slog.New(&journalHandler{level: level, send: journal.Send})
+		return slog.New(&journalHandler{name: filepath.Base(os.Args[0]), level: level, send: journal.Send})
 	}
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
 }
@@ -21,6 +23,7 @@ func NewLogger(w io.Writer, level slog.Leveler) *slog.Logger {
 // journalHandler is a slog.Handler over the journal's native protocol:
 // attributes become fields, groups prefixes, levels priorities.
 type journalHandler struct {
+	name   string
 	level  slog.Leveler
 	send   func(message string, p journal.Priority, fields map[string]string) error
 	attrs  []slog.Attr // already carry their groups in the key
@@ -30,7 +33,7 @@ type journalHandler struct {
 func (h *journalHandler) Enabled(_ context.Context, l slog.Level) bool { return l >= h.level.Level() }
 
 func (h *journalHandler) Handle(_ context.Context, r slog.Record) error {
-	fields := map[string]string{"SYSLOG_IDENTIFIER": "linesided"}
+	fields := map[string]string{"SYSLOG_IDENTIFIER": h.name}
 	var text strings.Builder
 	text.WriteString(r.Message)
 	put := func(key string, v slog.Value) {

@@ -6,6 +6,8 @@
 package systemd
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -57,6 +59,31 @@ func (n *Notifier) Status(line string) error { return n.notify("STATUS=" + oneLi
 // Watchdog says that real work goes on. Call it from what makes progress, not from a
 // timer of its own: a timer would hide a hang.
 func (n *Notifier) Watchdog() error { return n.notify(daemon.SdNotifyWatchdog) }
+
+// Watch feeds the watchdog until ctx ends, as long as progress says that there is nothing
+// to do or that more was done than when it was asked before. Work that stands still
+// starves the watchdog.
+func (n *Notifier) Watch(ctx context.Context, progress func() (busy bool, done uint64)) error {
+	if n.WatchdogEvery() == 0 {
+		return nil
+	}
+	t := time.NewTicker(n.WatchdogEvery() / 2)
+	defer t.Stop()
+	var last uint64
+	var failed error
+	for {
+		select {
+		case <-ctx.Done():
+			return failed
+		case <-t.C:
+		}
+		busy, done := progress()
+		if !busy || done != last {
+			failed = errors.Join(n.Watchdog()) // the last failure; systemd ends who is never heard
+		}
+		last = done
+	}
+}
 
 // ExtendTimeout asks for more time to start or stop.
 func (n *Notifier) ExtendTimeout(d time.Duration) error {

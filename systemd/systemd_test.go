@@ -72,7 +72,7 @@ func TestJournalHandler(t *testing.T) {
 		Fields   map[string]string
 	}
 	var got []record
-	h := &journalHandler{level: slog.LevelInfo, send: func(m string, p journal.Priority, f map[string]string) error {
+	h := &journalHandler{name: "linesided", level: slog.LevelInfo, send: func(m string, p journal.Priority, f map[string]string) error {
 		got = append(got, record{m, p, f})
 		return nil
 	}}

@@ -30,6 +30,9 @@ const (
 )
 
 func main() {
+	if err := becomeBetter(better, newer()); err != nil {
+		fmt.Fprintf(os.Stderr, "lineside-engine: goes on as the plain build: %s: %v\n", better, err)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
@@ -73,6 +76,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	f.BoolVar(&s.noJump, "no-jump-forward", false, "sample every token, for measuring")
 	f.BoolVar(&s.noLookup, "no-lookup", false, "guess nothing from the prompt, for measuring")
 	f.IntVar(&s.rawStreams, "raw-loop", 0, "serve nothing: decode `N` streams in a bare loop, print tokens a second as JSON, exit")
+	end := f.String("note-end", "", "count $SERVICE_RESULT in this state `folder` and end; for ExecStopPost=")
 	verbose := f.Bool("verbose", false, "log what llama.cpp says, too")
 	show := f.Bool("version", false, "print the version")
 	if err := f.Parse(args); err != nil {
@@ -87,6 +91,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitDone
 	case f.NArg() > 0:
 		return misuse(stderr, fmt.Sprintf("unknown argument %q", f.Arg(0)))
+	case *end != "":
+		return outcome(stderr, systemd.NoteEnd(*end, os.Getenv("SERVICE_RESULT")))
 	case s.model == "":
 		return misuse(stderr, "--model is missing")
 	case s.listen == "" && s.rawStreams == 0 && os.Getenv("LISTEN_FDS") == "":
@@ -98,12 +104,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	log := systemd.NewLogger(stderr, level)
 	slog.SetDefault(log)
-	var err error
 	if s.rawStreams > 0 {
-		err = rawLoop(ctx, s, stdout, stderr)
-	} else {
-		err = serveModel(ctx, s, log, stderr)
+		return outcome(stderr, rawLoop(ctx, s, stdout, stderr))
 	}
+	return outcome(stderr, serveModel(ctx, s, log, stderr))
+}
+
+func outcome(stderr io.Writer, err error) int {
 	if err != nil {
 		fmt.Fprintf(stderr, "lineside-engine: %v\n", err)
 		return exitFailed

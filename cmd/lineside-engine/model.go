@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -23,6 +24,7 @@ import (
 	"lineside/inference/model/fit"
 	"lineside/inference/model/gguf"
 	"lineside/inference/serve"
+	"lineside/systemd"
 )
 
 // sequences is how many the cache tells apart: slots take some, the shared
@@ -36,6 +38,10 @@ const lastWord = 3 * time.Second
 // serveModel answers from the first moment on: first that it loads, then asks.
 // A model that cannot be loaded ends the program.
 func serveModel(ctx context.Context, s settings, log *slog.Logger, stderr io.Writer) error {
+	notifier, err := systemd.NewNotifier()
+	if err != nil {
+		return err
+	}
 	ln, err := listen(s.listen)
 	if err != nil {
 		return err
@@ -49,8 +55,15 @@ func serveModel(ctx context.Context, s settings, log *slog.Logger, stderr io.Wri
 	srv := &serve.Server{Metrics: figures.handler(), File: s.model, Exit: end}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return srv.Run(ctx, ln) })
+	var loaded atomic.Uint64 // parts of the model, in 1/1000
+	g.Go(func() error { return notifier.Watch(ctx, work(figures, &loaded)) })
 	g.Go(func() error {
-		rt, eng, err := load(ctx, s, log, progress(stderr, srv.Loading))
+		tell(log, notifier.Ready())
+		show := progress(stderr, srv.Loading)
+		rt, eng, err := load(ctx, s, log, func(part float64) {
+			loaded.Store(uint64(1000 * part))
+			show(part)
+		})
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil
@@ -65,10 +78,32 @@ func serveModel(ctx context.Context, s settings, log *slog.Logger, stderr io.Wri
 		defer rt.Close()
 		figures.engine.Store(eng)
 		srv.Ready(eng)
+		tell(log, notifier.Status("answers with "+eng.Health().Model))
 		log.Info("ready", "model", eng.Health().Model, "ctx", eng.Health().Context, "slots", eng.Health().Slots)
+		defer func() { tell(log, notifier.Stopping()) }()
 		return eng.Run(ctx)
 	})
 	return g.Wait()
+}
+
+// work is what the watchdog goes by: while loading, parts of the model read; then passes, as
+// long as asks run.
+func work(f *figures, loaded *atomic.Uint64) func() (busy bool, done uint64) {
+	return func() (bool, uint64) {
+		e := f.engine.Load()
+		if e == nil {
+			return true, loaded.Load()
+		}
+		s := e.Stats()
+		return s.Running > 0, s.Passes
+	}
+}
+
+// tell logs what the service manager did not hear; the engine goes on without it.
+func tell(log *slog.Logger, err error) {
+	if err != nil {
+		log.Warn("systemd is not told", "err", err)
+	}
 }
 
 // load opens the model and builds the engine over it.

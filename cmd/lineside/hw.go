@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"lineside/daemon/config"
 	"lineside/daemon/lamp"
 	"lineside/hw"
 )
@@ -152,27 +153,40 @@ func digitsFor(v float64, unit string) int {
 
 func hwLampCommand() *cobra.Command {
 	var light hw.LightConfig
-	var place, root string
+	var place, root, file string
 	cmd := &cobra.Command{
 		Use:   "lamp {test|PATTERN}",
 		Short: "Try a lamp, or leave a pattern on it",
 		Long: `Try a lamp, or leave one of the status patterns on it. A sysfs LED keeps the pattern
-after the command ends, because the kernel blinks it: a unit's OnFailure= can show a
-failure so. The patterns: ` + strings.Join(patternNames(), ", ") + `.`,
+after the command ends, because the kernel blinks it: lineside-failure.service shows a
+failure so, on the lights of the configuration. The patterns: ` + strings.Join(patternNames(), ", ") + `.`,
 		Example: `  lineside hw lamp test --lamp sysfs:ACT
   lineside hw lamp test --lamp gpio:pinctrl-rp1/17 --inverted
-  lineside hw lamp failure --lamp sysfs:ACT`,
+  lineside hw lamp failure --lamp sysfs:ACT
+  lineside hw lamp failure --config /etc/lineside/lineside.toml`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			light.Kind, light.Lamps = "led", map[string]string{"lamp": place}
-			if err := light.Check(); err != nil {
-				return fmt.Errorf("%w: --lamp: %w", errUsage, err)
+			lights := []hw.LightConfig{light}
+			if file != "" {
+				conf, err := config.Load(file)
+				if err != nil {
+					return err
+				}
+				if lights = conf.LEDs.Lights(); len(lights) == 0 {
+					return nil // a board without a light shows nothing
+				}
+			} else {
+				lights[0].Kind, lights[0].Lamps = "led", map[string]string{"lamp": place}
+				if err := lights[0].Check(); err != nil {
+					return fmt.Errorf("%w: --lamp: %w", errUsage, err)
+				}
 			}
-			return runLamp(c.Context(), root, light, args[0])
+			return runLamp(c.Context(), root, lights, args[0])
 		},
 	}
 	fl := cmd.Flags()
 	fl.StringVar(&place, "lamp", "sysfs:ACT", "sysfs:NAME or gpio:CHIP/LINE")
+	fl.StringVar(&file, "config", "", "instead of --lamp: all lights of this configuration `file`")
 	fl.BoolVar(&light.Inverted, "inverted", false, "the lamp lights at a low level")
 	fl.StringVar(&root, "root", "/", "look for sysfs LEDs below this `folder`")
 	return cmd
@@ -185,8 +199,8 @@ func patternNames() (names []string) {
 	return names
 }
 
-func runLamp(ctx context.Context, root string, light hw.LightConfig, what string) error {
-	panel, err := hw.OpenPanel(root, []hw.LightConfig{light}, nil)
+func runLamp(ctx context.Context, root string, lights []hw.LightConfig, what string) error {
+	panel, err := hw.OpenPanel(root, lights, nil)
 	if err != nil {
 		return err
 	}

@@ -76,6 +76,8 @@ func rootCommand() *cobra.Command {
 		homeAssistantCommand(),
 		modelCommand(),
 		hwCommand(),
+		healthCommand(),
+		unitsCommand(),
 		topCommand(),
 		imageCommand(),
 	)

@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"lineside/daemon/config"
+	"lineside/systemd"
 )
 
 // version is set by the linker.
@@ -55,6 +56,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	file := f.String("config", config.Default, "configuration `file`")
 	check := f.Bool("check", false, "only check the configuration")
+	end := f.String("note-end", "", "count $SERVICE_RESULT in this state `folder` and end; for ExecStopPost=")
+	reload := f.Int("reload", 0, "have the daemon with this `PID` read its files again and end; for ExecReload=")
 	show := f.Bool("version", false, "print the version")
 	var d demo
 	on := f.Bool("demo", false, "run with a broker of its own on 127.0.0.1:1883, the demo model and temporary files")
@@ -76,7 +79,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stdout, version)
 		return exitDone
 	}
-	err := serve(ctx, *file, *check, *on, d, stdout, stderr)
+	var err error
+	switch {
+	case *end != "":
+		err = systemd.NoteEnd(*end, os.Getenv("SERVICE_RESULT"))
+	case *reload > 1:
+		err = syscall.Kill(*reload, syscall.SIGHUP)
+	default:
+		err = serve(ctx, *file, *check, *on, d, stdout, stderr)
+	}
 	if err != nil {
 		fmt.Fprintf(stderr, "linesided: %v\n", err)
 		return exitFailed

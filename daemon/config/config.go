@@ -38,6 +38,7 @@ type Config struct {
 	Store   Store   `toml:"store"`
 	Metrics Metrics `toml:"metrics"`
 	Licence Licence `toml:"licence"`
+	Time    Time    `toml:"time"`
 }
 
 // Board names this board on the plant's network.
@@ -154,6 +155,22 @@ type Licence struct {
 	Dir string `toml:"dir"`
 }
 
+// Time is where the board's clock comes from.
+type Time struct {
+	Servers []string `toml:"servers"` // NTP servers of the plant, by name or address
+}
+
+// Secrets are the files with secrets by their keys, as far as they are named. systemd can
+// read them for the daemon, which then needs no right to them (LoadCredential=).
+func (c *Config) Secrets() map[string]*string {
+	all := map[string]*string{
+		"mqtt.password_file": &c.MQTT.PasswordFile, "mqtt.key_file": &c.MQTT.KeyFile,
+		"mqtt.embedded_users_file": &c.MQTT.EmbeddedUsers, "mqtt.embedded_key_file": &c.MQTT.EmbeddedKeyFile,
+	}
+	maps.DeleteFunc(all, func(_ string, path *string) bool { return *path == "" })
+	return all
+}
+
 // Defaults is the configuration of an empty file.
 func Defaults() Config {
 	return Config{
@@ -204,6 +221,9 @@ func Parse(r io.Reader) (Config, error) {
 // ID is what a topic level that names somebody looks like (mqtt-api.md).
 var id = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
 
+// server is a host's name or an address, as systemd-timesyncd takes them.
+var server = regexp.MustCompile(`^[A-Za-z0-9:][A-Za-z0-9.:-]{0,252}$`)
+
 func (c *Config) check(doc *strict.Document) {
 	c.checkBoard(doc)
 	c.checkMQTT(doc)
@@ -231,6 +251,11 @@ func (c *Config) check(doc *strict.Document) {
 		loopback(doc, "metrics.listen", c.Metrics.Listen)
 	}
 	absolute(doc, "licence.dir", c.Licence.Dir)
+	for _, t := range c.Time.Servers {
+		if !server.MatchString(t) {
+			doc.Reject("time.servers", "%q is no server: write a name or an address", t)
+		}
+	}
 }
 
 func (c *Config) checkBoard(doc *strict.Document) {

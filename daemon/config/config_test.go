@@ -23,6 +23,7 @@ func TestReference(t *testing.T) {
 	}
 	want := Defaults()
 	want.Board.Pools, want.MQTT.Operators, want.HW.Ignore = []string{}, []string{}, []string{}
+	want.Time.Servers = []string{}
 	want.LEDs.Lamps, want.LEDs.Patterns, want.LEDs.Also = map[string]string{}, map[string]string{}, map[string]LEDs{}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("docs/lineside.toml differs from the defaults (-code +file):\n%s", diff)
