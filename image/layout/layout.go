@@ -127,20 +127,26 @@ func PARTUUID(partition int) string {
 	return fmt.Sprintf("%08x-%02x", uint32(DiskSignature), partition)
 }
 
-// Where the running board mounts its parts, below the root.
+// Where the running board mounts its parts, below the root. What only root may change
+// stands beside what the daemon may: /data/lineside is mounted again as /var/lib/lineside,
+// /data/config/current as /etc/lineside.
 const (
-	SelectorDir = "/selector"         // partition 1, read-only except while something is written
-	DataDir     = "/var/lib/lineside" // partition 7
+	SelectorDir = "/selector" // partition 1, read-only except while something is written
+	DataDir     = "/data"     // partition 7
+	SlotsDir    = DataDir + "/slots"
+	ConfigDir   = DataDir + "/config"
+	DaemonDir   = DataDir + "/lineside"
+	RunDir      = "/run/lineside-image" // made anew at every start
 )
 
 // Files on the selector partition.
 const (
-	AutobootFile = "autoboot.txt"  // read by the firmware
-	ConfigFile   = "lineside.toml" // written by the technician
-	StatusFile   = "STATUS.txt"    // written by the board
-	ResetFile    = "FACTORY-RESET.txt"
-	VersionFile  = "version.txt" // on each boot partition: the version of its slot
-	CmdlineFile  = "cmdline.txt" // on each boot partition
+	AutobootFile = "autoboot.txt"      // read by the firmware
+	ConfigFile   = "lineside.toml"     // written by the technician
+	StatusFile   = "STATUS.txt"        // written by the board
+	ResetFile    = "FACTORY-RESET.txt" // asks the board to forget the plant
+	VersionFile  = "version.txt"       // on each boot partition: the version of its slot
+	CmdlineFile  = "cmdline.txt"       // on each boot partition
 )
 
 // Cmdline is the kernel command line of a slot, without what only one board's firmware adds.

@@ -49,8 +49,8 @@ func (b *Board) disk() Disk {
 
 // Where things stand below the root.
 const (
-	stateFile = layout.DataDir + "/slots/state.json"
-	copyFile  = layout.DataDir + "/slots/" + layout.AutobootFile
+	stateFile = layout.SlotsDir + "/state.json"
+	copyFile  = layout.SlotsDir + "/" + layout.AutobootFile
 	autoboot  = layout.SelectorDir + "/" + layout.AutobootFile
 	bootInfo  = "/proc/device-tree/chosen/bootloader/"
 	cmdline   = "/proc/cmdline"

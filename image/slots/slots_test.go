@@ -79,7 +79,7 @@ func fire(t *testing.T, b *bench) {
 
 // TestDamagedSelector writes it anew as the copy says, or by what runs.
 func TestDamagedSelector(t *testing.T) {
-	const selector, kept = layout.SelectorDir + "/" + layout.AutobootFile, layout.DataDir + "/slots/" + layout.AutobootFile
+	const selector, kept = layout.SelectorDir + "/" + layout.AutobootFile, layout.SlotsDir + "/" + layout.AutobootFile
 	for name, c := range map[string]struct {
 		copy string
 		want layout.Slot
