@@ -9,7 +9,7 @@ CGO     := eval "$$(tools/cgoenv.sh native)" &&
 FUZZ    ?= 10s
 export GOFLAGS ?= -buildvcs=false
 
-.PHONY: help deps build build-arm64 deb deb-arm64 deb-amd64 demo test test-go test-engine test-e2e test-arm64 test-fit demo-model demo-model-eval check lint race fuzz bench clean
+.PHONY: help deps build build-arm64 deb deb-arm64 deb-amd64 demo test test-go test-engine test-e2e test-arm64 test-fit vm demo-model demo-model-eval check lint race fuzz bench clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -60,6 +60,10 @@ test-e2e: build ## the built programs against a real Mosquitto
 
 test-arm64: build-arm64 ## the arm64 engine answers under emulation
 	CGO_ENABLED=0 LINESIDE_BIN=$(CURDIR)/bin go test -count=1 -run 'ARM64' ./tests/arm64/...
+
+vm: ## boot a small arm64 Debian in QEMU, with a shell on the console
+	@tools/deps.sh vm
+	@go run ./tests/vm/run
 
 test-fit: deps ## memory plans against the engine's real use (takes minutes)
 	@$(CGO) go test -count=1 -v ./tests/fit
