@@ -243,11 +243,13 @@ func short(sha256 string) string { return sha256[:min(len(sha256), 12)] }
 // how it ended.
 func (d *Daemon) ModelChange(c swap.Change) {
 	data := map[string]any{"from": c.From, "to": c.To, "smaller": c.Smaller, "gap_ms": c.Gap.Milliseconds()}
+	d.mu.Lock()
+	if d.changedTo = c.To; c.Phase == swap.Refused {
+		d.changedTo = c.From
+	}
+	d.mu.Unlock()
 	switch c.Phase {
 	case swap.Done:
-		d.mu.Lock()
-		d.changedTo = c.To
-		d.mu.Unlock()
 		d.event(mqtt.EventModelChanged, c.To+" answers from now on", "", data)
 		nudge(d.look)
 	case swap.Refused:

@@ -155,7 +155,7 @@ type Daemon struct {
 	clock     string      // as the board's sensors see it; empty: they do not
 	storeTold time.Time
 	denied    time.Time // last denied event
-	changedTo string    // model of the last change that an event told of
+	changedTo string    // model that a change brings or has brought: an event tells of it
 }
 
 // Sizes of the queues towards the broker, and the number of publishers.

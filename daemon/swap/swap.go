@@ -266,6 +266,9 @@ func (s *Swapper) change(ctx context.Context, item store.Item, lasting bool) err
 		c.Gap, err = s.bring(ctx, item, beside, lasting)
 	}
 	if ctx.Err() != nil {
+		if beside && err == nil {
+			old.end()
+		}
 		return ctx.Err()
 	}
 	c.Phase = Done
@@ -274,6 +277,10 @@ func (s *Swapper) change(ctx context.Context, item store.Item, lasting bool) err
 		s.lead(ctx, old.item)
 	}
 	s.tell(c)
+	if err == nil && beside {
+		s.idle(ctx, old)
+		old.end()
+	}
 	return err
 }
 
@@ -299,18 +306,15 @@ func (s *Swapper) tell(c Change) {
 	}
 }
 
-// beside proves the new engine while the old one answers. There is no gap.
+// beside proves the new engine while the old one answers, which change ends. There is no gap.
 func (s *Swapper) beside(ctx context.Context, item store.Item, lasting bool) error {
-	old := s.now
-	next := s.make(item, 1-old.place)
+	next := s.make(item, 1-s.now.place)
 	next.run(ctx)
 	if err := s.prove(ctx, next, lasting); err != nil {
 		next.end()
 		return err
 	}
 	s.put(ctx, next)
-	s.idle(ctx, old)
-	old.end()
 	return nil
 }
 

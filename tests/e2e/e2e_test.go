@@ -48,14 +48,26 @@ type plant struct {
 // start runs a board with the demo model and its skills, or with another model file.
 func start(t *testing.T, model string) *plant {
 	t.Helper()
-	bin := programs(t)
-	p := &plant{t: t, dir: t.TempDir()}
+	bin, dir := programs(t), t.TempDir()
 	var err error
 	if model == "" {
-		if model, err = demo.Write(p.dir); err != nil {
+		if model, err = demo.Write(dir); err != nil {
 			t.Fatal(err)
 		}
 	}
+	return board(t, dir, fmt.Sprintf(`
+spawn = true
+program = %q
+model = %q
+socket = "unix:%s/e.sock"
+`, filepath.Join(bin, "lineside-engine"), model, dir))
+}
+
+// board runs a board with its files in dir and a configuration of its engine.
+func board(t *testing.T, dir, engine string) *plant {
+	t.Helper()
+	bin := programs(t)
+	p := &plant{t: t, dir: dir}
 	if err := os.Mkdir(filepath.Join(p.dir, "skills"), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -70,22 +82,22 @@ id = "b03"
 [mqtt]
 url = %q
 [engine]
-spawn = true
-program = %q
-model = %q
-socket = "unix:%[4]s/e.sock"
+%s
 [limits]
 per_client_per_minute = 0
+queue = 256
 [skills]
-dir = "%[4]s/skills"
+dir = "%[3]s/skills"
 [audit]
-dir = "%[4]s/audit"
+dir = "%[3]s/audit"
 [store]
-dir = "%[4]s/state"
-`, p.broker.URL(), filepath.Join(bin, "lineside-engine"), model, p.dir), 0o644); err != nil {
+dir = "%[3]s/state"
+[licence]
+dir = "%[3]s/models"
+`, p.broker.URL(), engine, p.dir), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	p.device = mqtttest.Observe(t, p.broker.URL(), "auto", "", "plc", []string{"llm/v1/+/status"}, nil)
+	p.device = mqtttest.Observe(t, p.broker.URL(), "auto", "", "plc", []string{"llm/v1/+/status", "llm/v1/+/event"}, nil)
 	p.cmd = exec.Command(filepath.Join(bin, "linesided"), "--config", config)
 	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
 	if err := p.cmd.Start(); err != nil {

@@ -12,6 +12,7 @@ import (
 	"aead.dev/minisign"
 
 	"lineside/inference/model/bundle"
+	"lineside/inference/model/demo"
 	"lineside/inference/model/gguf"
 	"lineside/inference/model/licence"
 	"lineside/inference/model/modeltest"
@@ -370,4 +371,34 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("written back it is refused: %v", err)
 		}
 	})
+}
+
+// TestDemoIsKnown takes the program's own model without an override, by all of its bytes.
+func TestDemoIsKnown(t *testing.T) {
+	weights, err := demo.Write(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := source(t)
+	s.Weights, s.Override = weights, nil
+	b, err := bundle.Open(build(t, s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if findings, err := b.Judge(); err != nil || len(findings) > 0 {
+		t.Errorf("%v, %v", findings, err)
+	}
+	raw, err := os.ReadFile(weights)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw[len(raw)-1] ^= 1
+	s.Weights = filepath.Join(t.TempDir(), "lineside-demo.gguf")
+	if err := os.WriteFile(s.Weights, raw, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bundle.Make(t.Context(), s, filepath.Join(t.TempDir(), "b")); !errors.Is(err, licence.ErrRefused) {
+		t.Errorf("with one bit changed: %v", err)
+	}
 }

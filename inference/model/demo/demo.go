@@ -56,6 +56,9 @@ func SHA256() string {
 	return hex.EncodeToString(sum[:])
 }
 
+// Size is the size of the model file in bytes.
+func Size() int64 { return int64(len(model)) }
+
 // Skills are the skill files by name: "alarm.toml" and so on.
 func Skills() map[string][]byte {
 	files := map[string][]byte{}
