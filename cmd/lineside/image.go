@@ -18,7 +18,10 @@ asks for rights.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	cmd.AddCommand(imageSlotsCommand(), imageLayoutCommand(), imageBackendCommand())
+	cmd.AddCommand(
+		imageFlashCommand(), imageProvisionCommand(), imageInspectCommand(), imageVerifyCommand(),
+		imageSlotsCommand(), imageLayoutCommand(), imageBackendCommand(),
+	)
 	return cmd
 }
 

@@ -16,3 +16,5 @@ func writableSelector() (func() error, error) {
 	}
 	return func() error { return unix.Mount("", layout.SelectorDir, "", selectorFlags|unix.MS_RDONLY, "") }, nil
 }
+
+func setHostname(name string) error { return unix.Sethostname([]byte(name)) }

@@ -80,6 +80,7 @@ func rootCommand() *cobra.Command {
 		unitsCommand(),
 		topCommand(),
 		imageCommand(),
+		provisionCommand(),
 	)
 	return root
 }

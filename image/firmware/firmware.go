@@ -161,6 +161,16 @@ func (b *Board) load(card *os.File, table layout.Table, n int) (Boot, error) {
 	return boot, nil
 }
 
+// Load finds what a slot would start on a board of the model.
+func Load(card *os.File, model string, s layout.Slot) (Boot, error) {
+	table, err := layout.ReadTable(card)
+	if err != nil {
+		return Boot{}, err
+	}
+	b := Board{Model: model}
+	return b.load(card, table, s.BootPartition())
+}
+
 func (b *Board) kernel() string {
 	if b.Model == "pi5" {
 		return "kernel_2712.img"

@@ -276,3 +276,18 @@ func (p *Plan) names() []string {
 	slices.Sort(all)
 	return all
 }
+
+// Card are the files as they stand on a card, for whoever writes one.
+func (p *Plan) Card() map[string][]byte {
+	all := map[string][]byte{}
+	for name, b := range p.Files {
+		switch name {
+		case daemonFile:
+		case cardFile:
+			all[layout.ConfigFile] = b
+		default:
+			all[name] = b
+		}
+	}
+	return all
+}
