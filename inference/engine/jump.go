@@ -64,9 +64,11 @@ type way struct {
 // lookAhead makes the plan for what follows the token last (-1 at the start),
 // or nil where the model has to choose freely.
 //
-// The last token of a way may still merge with what comes after it, so it does
-// not belong to the plan unless the answer ends there. A way without any token
-// of its own is followed further, as long as that leads to few ways.
+// The last tokens of a way may still change with what comes after them, so they
+// do not belong to the plan unless the answer ends there: a plan with a "p" of
+// its own for "pa", where "packer" is one token, would never see that word
+// chosen. A way without any token of its own is followed further, as long as
+// that leads to few ways.
 func (v *vocab) lookAhead(state constraint.State, last int32) (*plan, error) {
 	ways, forced := spread(way{state: state})
 	tokens := make([][]int32, len(ways))
@@ -78,8 +80,8 @@ func (v *vocab) lookAhead(state constraint.State, last int32) (*plan, error) {
 		}
 		if w.ended {
 			ids = append(ids, endOfWay)
-		} else if len(ids) > 0 {
-			ids = ids[:len(ids)-1]
+		} else {
+			ids = v.settled(ids, w.text)
 		}
 		if len(ids) > 0 {
 			tokens[i] = ids
@@ -99,11 +101,66 @@ func (v *vocab) lookAhead(state constraint.State, last int32) (*plan, error) {
 // common is the plan of a forced text behind which the ways are many.
 func (v *vocab) common(forced []byte, last int32) (*plan, error) {
 	ids, err := v.continuation(last, forced)
-	if err != nil || len(ids) < 2 {
+	if ids = v.settled(ids, forced); err != nil || len(ids) == 0 {
 		return nil, err
 	}
-	return &plan{ways: [][]int32{ids[:len(ids)-1]}}, nil
+	return &plan{ways: [][]int32{ids}}, nil
 }
+
+// settled drops those of text's tokens that reach into its unfinished end.
+func (v *vocab) settled(ids []int32, text []byte) []int32 {
+	end, at := unfinished(text), 0
+	for i, id := range ids {
+		if at += len(v.pieces[id]); at > end || i == len(ids)-1 {
+			return ids[:i]
+		}
+	}
+	return ids
+}
+
+// unfinished is where the end of text begins that more text may still cut into
+// other tokens. Llama 3 cuts text into runs of letters, of digits, of spaces and
+// of signs before it makes tokens of them, and may begin a run of letters or of
+// signs with what stands before it.
+func unfinished(text []byte) int {
+	at := runBefore(text, len(text))
+	if at > 0 && !isWord(text[at-1]) {
+		at = runBefore(text, at)
+	}
+	return at
+}
+
+// runBefore is where the run of like bytes begins that ends at end.
+func runBefore(text []byte, end int) int {
+	at := end
+	for at > 0 && kind(text[at-1]) == kind(text[end-1]) {
+		at--
+	}
+	return at
+}
+
+const (
+	letter = iota
+	digit
+	space
+	sign
+)
+
+// kind sorts a byte into the runs. What is not ASCII counts as a letter, which
+// makes a run longer at worst.
+func kind(b byte) int {
+	switch {
+	case b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b >= 0x80:
+		return letter
+	case b >= '0' && b <= '9':
+		return digit
+	case b == ' ' || b >= '\t' && b <= '\r':
+		return space
+	}
+	return sign
+}
+
+func isWord(b byte) bool { return kind(b) <= digit }
 
 // spread follows a way to where it branches, and gives each branch a way of
 // its own with what is forced after it. It also returns the forced text
