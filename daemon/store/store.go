@@ -105,7 +105,7 @@ func Open(dir string, maxBytes int64) (*Store, error) {
 	return &Store{db: db, limit: maxBytes, ops: make(chan op, backlog), existed: missing == nil}, broken
 }
 
-// openFile also walks the pages, because bbolt finds damage only when it meets it.
+// openFile walks the pages first, because bbolt finds damage only when it meets it.
 func openFile(path string) (db *bolt.DB, err error) {
 	defer func() {
 		if r := recover(); r != nil { // bbolt panics on damaged pages
@@ -117,6 +117,9 @@ func openFile(path string) (db *bolt.DB, err error) {
 			db = nil
 		}
 	}()
+	if err := sound(path); err != nil && !os.IsNotExist(err) {
+		return nil, err
+	}
 	db, err = bolt.Open(path, 0o600, &bolt.Options{Timeout: closeWait, NoFreelistSync: true, FreelistType: bolt.FreelistMapType})
 	if err != nil {
 		return nil, err
@@ -126,9 +129,6 @@ func openFile(path string) (db *bolt.DB, err error) {
 			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
 				return err
 			}
-		}
-		for e := range tx.Check() {
-			return e
 		}
 		return nil
 	})
