@@ -193,7 +193,7 @@ func (d *Daemon) refresh(ctx context.Context, now time.Time, force bool) bool {
 	d.voice = lamp.Next(d.voice, lamp.Event{At: now})
 	state, why := d.voice.MQTT()
 	about := d.voice.Signal().Condition
-	took := d.board.Model().OK() && d.queue.Len() < d.Config.Limits.Queue/2
+	took := d.takes()
 	changed := force || d.news(state, why, about, now)
 	d.mu.Unlock()
 	if d.Light != nil {
@@ -212,6 +212,18 @@ func (d *Daemon) refresh(ctx context.Context, now time.Time, force bool) bool {
 	d.voiced = telling{about, now}
 	d.mu.Unlock()
 	return true
+}
+
+// takes reports whether the board takes its share of its pools: not while it is hot,
+// drained or not ready, and not from a half full queue on until that is a quarter
+// full, so that it does not come and go with every ask. d.mu is held.
+func (d *Daemon) takes() bool {
+	room := d.Config.Limits.Queue / 2
+	if !d.pooled {
+		room /= 2
+	}
+	d.pooled = d.board.Model().OK() && d.queue.Len() < max(room, 1)
+	return d.pooled
 }
 
 // line is what the service manager shows.

@@ -149,6 +149,7 @@ type Daemon struct {
 	latency   map[string]*latencies
 	isUp      chan struct{} // closed while the connection is up
 	stopping  bool
+	pooled    bool        // takes asks from its pools
 	status    mqtt.Status // last published
 	voiced    telling     // when and for what
 	sample    hw.Sample   // the last one

@@ -283,10 +283,16 @@ func TestFull(t *testing.T) {
 		if codes[mqtt.RateLimited] != 5 || codes[mqtt.QueueFull] < 9 || codes[mqtt.QueueFull] > 11 {
 			t.Errorf("codes %v", codes)
 		}
+		if h.bus.pool {
+			t.Error("a full board still takes from its pools")
+		}
 		release()
 		after(time.Second)
 		if a := h.one("plc", "a"); a.Code != mqtt.OK {
 			t.Errorf("another client's alarm: %+v", a)
+		}
+		if !h.bus.pool {
+			t.Error("an empty board does not come back to its pools")
 		}
 		h.stop()
 	})

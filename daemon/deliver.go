@@ -189,7 +189,7 @@ func (d *Daemon) publishSoft(ctx context.Context) error {
 			if out.event {
 				qos = 1
 			}
-			if err := d.try(ctx, out, qos); err != nil && ctx.Err() == nil {
+			if err := d.try(ctx, out, qos, softTimeout); err != nil && ctx.Err() == nil {
 				d.count.drop("soft")
 			}
 		}
@@ -212,7 +212,7 @@ func (d *Daemon) publish(ctx context.Context) error {
 // deliver tries until the broker has the answer, refuses it, or ctx ends.
 func (d *Daemon) deliver(ctx context.Context, out delivery) {
 	for {
-		err := d.try(ctx, out, 1)
+		err := d.try(ctx, out, 1, answerTimeout)
 		switch {
 		case err == nil:
 			if out.stored {
@@ -238,11 +238,15 @@ func (d *Daemon) deliver(ctx context.Context, out delivery) {
 	}
 }
 
-// publishTimeout bounds one try.
-const publishTimeout = 10 * time.Second
+// Bounds of one try. A dead connection is found by its keepalive before an answer is
+// sent again, so that a network that was cut for a while brings it once.
+const (
+	softTimeout   = 10 * time.Second
+	answerTimeout = time.Minute
+)
 
-func (d *Daemon) try(ctx context.Context, out delivery, qos byte) error {
-	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+func (d *Daemon) try(ctx context.Context, out delivery, qos byte, most time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	return d.Bus.Publish(ctx, mqtt.Outgoing{Topic: out.to, Payload: out.payload, QoS: qos, CorrelationData: out.corr})
 }

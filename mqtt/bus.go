@@ -189,7 +189,9 @@ func (b *Bus) Reconnect() {
 // board's to write (ErrOutside), and returns when the broker has the message
 // (QoS 1), when it is written (QoS 0), or with an error: ErrDown, a
 // RefusedError, ErrPacketSize or the context's. It never takes longer than the
-// context or Config.Timeout.
+// context, or than Config.Timeout where the context has no deadline. Nobody knows
+// whether the broker has what was given up on; while the connection lives, to wait
+// on is better than to send again.
 func (b *Bus) Publish(ctx context.Context, m Outgoing) error {
 	if err := b.cfg.MayPublish(m.Topic); err != nil {
 		b.count.outsideTopic.Add(1)
@@ -207,8 +209,11 @@ func (b *Bus) Publish(ctx context.Context, m Outgoing) error {
 		b.lastStatus = string(m.Payload)
 		b.mu.Unlock()
 	}
-	ctx, cancel := context.WithTimeout(ctx, b.cfg.Timeout)
-	defer cancel()
+	if _, ends := ctx.Deadline(); !ends {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, b.cfg.Timeout)
+		defer cancel()
+	}
 	if err := l.publish(ctx, m); err != nil {
 		b.count.publishFailed.Add(1)
 		return fmt.Errorf("publish to %s: %w", m.Topic, err)
@@ -234,6 +239,16 @@ func (b *Bus) JoinPools(ctx context.Context, join bool) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, b.cfg.Timeout)
 	defer cancel()
+	err := b.pool(ctx, c, join)
+	if err != nil { // to be tried again
+		b.mu.Lock()
+		b.pools = !join
+		b.mu.Unlock()
+	}
+	return err
+}
+
+func (b *Bus) pool(ctx context.Context, c wire.Conn, join bool) error {
 	if join {
 		return c.Subscribe(ctx, b.cfg.poolFilters())
 	}

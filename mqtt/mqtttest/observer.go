@@ -246,6 +246,18 @@ func (y Tally) String() string {
 		y.Asked, y.Answered, len(y.Missing), y.Duplicates, len(y.Conflicts), y.Codes)
 }
 
+// Add puts another tally's figures to this one's, whose Codes must not be nil.
+func (y *Tally) Add(more Tally) {
+	y.Asked += more.Asked
+	y.Answered += more.Answered
+	y.Duplicates += more.Duplicates
+	y.Missing = append(y.Missing, more.Missing...)
+	y.Conflicts = append(y.Conflicts, more.Conflicts...)
+	for code, n := range more.Codes {
+		y.Codes[code] += n
+	}
+}
+
 // Tally counts the answers to ids so far.
 func (o *Observer) Tally(ids []string) Tally {
 	o.mu.Lock()

@@ -17,6 +17,7 @@ type Proxy struct {
 	mu     sync.Mutex
 	whole  *sync.Cond
 	cut    bool
+	held   bool // towards the client
 	closed bool
 	conns  map[net.Conn]bool
 	group  sync.WaitGroup
@@ -47,6 +48,21 @@ func (p *Proxy) Cut() { p.set(true) }
 // TCP would have it.
 func (p *Proxy) Mend() { p.set(false) }
 
+// Hold keeps what the broker sends from the client, until Release; what the client
+// sends arrives. So a client's messages reach the broker and their acknowledgement
+// does not come back.
+func (p *Proxy) Hold() { p.hold(true) }
+
+// Release lets through what was held.
+func (p *Proxy) Release() { p.hold(false) }
+
+func (p *Proxy) hold(on bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.held = on
+	p.whole.Broadcast()
+}
+
 // Drop closes every open connection; new ones work at once.
 func (p *Proxy) Drop() {
 	p.mu.Lock()
@@ -64,10 +80,10 @@ func (p *Proxy) set(cut bool) {
 }
 
 // wait returns when bytes may pass, false when the proxy is done.
-func (p *Proxy) wait() bool {
+func (p *Proxy) wait(toClient bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for p.cut && !p.closed {
+	for (p.cut || p.held && toClient) && !p.closed {
 		p.whole.Wait()
 	}
 	return !p.closed
@@ -91,7 +107,7 @@ func (p *Proxy) serve(client net.Conn) {
 		return
 	}
 	defer p.forget(client)
-	if !p.wait() {
+	if !p.wait(false) {
 		return
 	}
 	broker, err := net.Dial("tcp", p.target)
@@ -101,12 +117,12 @@ func (p *Proxy) serve(client net.Conn) {
 	defer p.forget(broker)
 	var both sync.WaitGroup
 	both.Add(2)
-	go p.copy(&both, broker, client)
-	go p.copy(&both, client, broker)
+	go p.copy(&both, broker, client, false)
+	go p.copy(&both, client, broker, true)
 	both.Wait()
 }
 
-func (p *Proxy) copy(both *sync.WaitGroup, to, from net.Conn) {
+func (p *Proxy) copy(both *sync.WaitGroup, to, from net.Conn, toClient bool) {
 	defer both.Done()
 	defer func() { // an end in one direction is no end of the other
 		if half, ok := to.(*net.TCPConn); ok {
@@ -117,7 +133,7 @@ func (p *Proxy) copy(both *sync.WaitGroup, to, from net.Conn) {
 	for {
 		n, err := from.Read(buf)
 		if n > 0 {
-			if !p.wait() {
+			if !p.wait(toClient) {
 				return
 			}
 			if _, err := to.Write(buf[:n]); err != nil {
@@ -125,7 +141,7 @@ func (p *Proxy) copy(both *sync.WaitGroup, to, from net.Conn) {
 			}
 		}
 		if err != nil {
-			p.wait() // an end, too, arrives only while the network is whole
+			p.wait(toClient) // an end, too, arrives only while the network is whole
 			return
 		}
 	}

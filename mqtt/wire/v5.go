@@ -43,7 +43,7 @@ func open5(ctx context.Context, nc *netConn, o Options, password []byte) (Conn, 
 		ClientID:           o.ClientID,
 		Conn:               packets.NewThreadSafeConn(nc),
 		Session:            manualAck{c.session},
-		PacketTimeout:      o.Timeout,
+		PacketTimeout:      time.Hour, // none: every call brings a context that ends
 		OnPublishReceived:  []func(paho.PublishReceived) (bool, error){c.received},
 		OnServerDisconnect: func(d *paho.Disconnect) { c.end(disconnected(d)) },
 		OnClientError:      func(err error) { c.end(fmt.Errorf("connection lost: %w", err)) },
