@@ -9,7 +9,7 @@ CGO     := eval "$$(tools/cgoenv.sh native)" &&
 FUZZ    ?= 10s
 export GOFLAGS ?= -buildvcs=false
 
-.PHONY: help deps build build-arm64 deb deb-arm64 deb-amd64 demo test test-go test-engine test-e2e test-arm64 test-fit vm demo-model demo-model-eval check lint race fuzz bench clean
+.PHONY: help deps build build-arm64 deb deb-arm64 deb-amd64 demo test test-go test-engine test-e2e test-arm64 test-fit vm demo-model demo-model-eval check lint race fuzz faults load bench clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -49,7 +49,8 @@ test: deps test-go test-engine test-e2e test-arm64 ## every test
 
 test-go: ## everything that needs no C
 	CGO_ENABLED=0 go vet ./...
-	CGO_ENABLED=0 go test -p 1 ./... # one package at a time: some of them load the machine and watch the clock
+	CGO_ENABLED=0 go test -p 1 $$(go list ./... | grep -v /tests/faults) # one package at a time: some of them load the machine and watch the clock
+	CGO_ENABLED=0 go test -v -parallel 8 ./tests/faults # prints its counts; its tests mostly wait
 
 test-engine: ## the C side, with the CPU's own features
 	@echo "testing inference/llama with cgo: the first build takes two minutes or more"
@@ -89,6 +90,12 @@ race:
 
 fuzz:
 	@FUZZ=$(FUZZ) tools/fuzz.sh
+
+faults: deps ## break every part at every stage of an ask, 30 s without network, 16 power cuts; prints the counts (minutes)
+	CGO_ENABLED=0 go test -count=1 -v -parallel 8 -timeout 30m -run 'TestFaultMatrix|TestPowerCut' ./tests/faults -outage 30s -cuts 16
+
+load: deps ## canned asks of 8 clients, a minute each, and a flood; one table (MILLION=1: also a million; MQTT=3.1.1)
+	CGO_ENABLED=0 go test -count=1 -v -timeout 60m ./tests/canned -for 60s -mqtt $(or $(MQTT),5) $(if $(MILLION),-million)
 
 bench: build ## the figures of docs/performance.md, on this machine
 	@bin/lineside bench

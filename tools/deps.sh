@@ -8,7 +8,7 @@ packages() {
 	case $1 in
 	build) echo gcc g++ libc6-dev nlohmann-json3-dev libstb-dev ;;
 	arm64) echo gcc-aarch64-linux-gnu g++-aarch64-linux-gnu qemu-user-static ;;
-	test) echo mosquitto mosquitto-clients procps ;;
+	test) echo mosquitto mosquitto-clients procps e2fsprogs ;;
 	vm) echo qemu-system-arm mmdebstrap e2fsprogs kmod cpio device-tree-compiler debian-archive-keyring ;;
 	train) echo python3-torch python3-numpy libopenblas0-pthread ;;
 	*)

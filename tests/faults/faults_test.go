@@ -3,7 +3,6 @@ package faults
 import (
 	"context"
 	"errors"
-	"flag"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -13,73 +12,6 @@ import (
 	"lineside/mqtt"
 	"lineside/mqtt/wire"
 )
-
-// outage is how long the network is cut. -outage 30s is the plant's case; the
-// default is what a test's patience bears.
-var outage = flag.Duration("outage", 3*time.Second, "how long the network is cut")
-
-// faults are what breaks. Each leaves everything running again.
-var faults = map[string]func(w *world){
-	"kill daemon": func(w *world) { w.kill(); w.daemon() },
-	"kill engine": func(w *world) { w.killEngine() },
-	"kill broker": func(w *world) { w.broker.Kill(); w.broker.Start() },
-	"cut network": func(w *world) { w.proxy.Cut(); time.Sleep(*outage); w.proxy.Mend() },
-}
-
-// TestFaultMatrix breaks each part at each stage, on both protocols.
-func TestFaultMatrix(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes long: run without -short")
-	}
-	for _, version := range []string{"5", "3.1.1"} {
-		for name, fault := range faults {
-			t.Run(version+"/"+name, func(t *testing.T) {
-				t.Parallel()
-				w := start(t, version, "good.gguf", "")
-				w.state(mqtt.StateReady)
-				var ids []string
-
-				// Generating and queued: two run, the others wait.
-				ids = append(ids, w.asks("running", 6, 20)...)
-				w.accepted(ids)
-				fault(w)
-				w.state(mqtt.StateReady)
-
-				// Answers on their way: short asks end while the part breaks.
-				short := w.asks("short", 6, 1)
-				fault(w)
-				ids = append(ids, short...)
-				w.state(mqtt.StateReady)
-
-				// Before admission: asks that come while the part is away.
-				done := make(chan []string)
-				go func() { done <- w.asks("before", 6, 2) }()
-				fault(w)
-				ids = append(ids, <-done...)
-
-				tally, again := w.settle(ids)
-				t.Logf("%s; asked again after %s: %d", tally, patience, again)
-				if again > 0 && name != "kill broker" {
-					t.Errorf("%d answers came only when asked for again", again)
-				}
-				if len(tally.Missing) > 0 || len(tally.Conflicts) > 0 {
-					t.Errorf("missing %v, more than one answer to %v", tally.Missing, tally.Conflicts)
-				}
-				for _, id := range ids {
-					a := w.client.Answers(id)
-					if len(a) > 0 && a[0].Code == mqtt.OK && !strings.HasPrefix(a[0].Text, id) {
-						t.Errorf("%s got another's answer: %q", id, a[0].Text)
-					}
-				}
-				for _, id := range ids[:6] { // what was accepted is answered for good, or was in two crashes
-					if a := w.client.Answers(id); len(a) > 0 && a[0].Code != mqtt.OK && a[0].Code != mqtt.Fault {
-						t.Errorf("%s was accepted but ended with %d %s", id, a[0].Code, a[0].Text)
-					}
-				}
-			})
-		}
-	}
-}
 
 // TestPoison has an ask that kills the engine each time: it ends with 33, and
 // what ran beside it is answered.

@@ -40,7 +40,16 @@ func TestExpiredBacklog(t *testing.T) {
 // TestPool has two boards share asks; one dies with its session at the broker,
 // and the other answers everything.
 func TestPool(t *testing.T) {
-	w := start(t, "5", "good.gguf", "")
+	for _, version := range []string{"5", "3.1.1"} {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			pool(t, version)
+		})
+	}
+}
+
+func pool(t *testing.T, version string) {
+	w := start(t, version, "good.gguf", "")
 	second := w.second("b04")
 	w.kill() // the first one comes back as a member of the pool
 	conf := filepath.Join(w.dir, "lineside.toml")
@@ -52,7 +61,7 @@ func TestPool(t *testing.T) {
 	w.daemon()
 	w.stateOf("b03", mqtt.StateReady)
 	w.stateOf("b04", mqtt.StateReady)
-	pool := func(name string, n int) (ids []string) {
+	asks := func(name string, n int) (ids []string) {
 		for i := range n {
 			id := fmt.Sprintf("%s-%d", name, i)
 			ids = append(ids, id)
@@ -60,7 +69,7 @@ func TestPool(t *testing.T) {
 		}
 		return ids
 	}
-	ids := pool("both", 20)
+	ids := asks("both", 20)
 	if tally, again := w.settle(ids); tally.Codes["ok"] != len(ids) || again > 0 {
 		t.Errorf("both: %s", tally)
 	}
@@ -76,7 +85,7 @@ func TestPool(t *testing.T) {
 	}
 	_ = second.Wait()
 	w.stateOf("b04", mqtt.StateOffline)
-	ids = pool("one", 40)
+	ids = asks("one", 40)
 	if tally, again := w.settle(ids); tally.Codes["ok"] != len(ids) || tally.Duplicates > 0 || again > 0 {
 		t.Errorf("with one board dead: %s", tally)
 	}

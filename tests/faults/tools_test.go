@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"lineside/mqtt"
 )
 
@@ -51,67 +49,4 @@ func TestTools(t *testing.T) {
 			}
 		}
 	}
-}
-
-// TestDiskFull fills the disk below store and audit: asks go on being answered,
-// the audit says so, and recovers when there is room again.
-func TestDiskFull(t *testing.T) {
-	disk := t.TempDir()
-	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=4m"); err != nil {
-		t.Skipf("no right to mount a small disk: %v", err)
-	}
-	t.Cleanup(func() { _ = unix.Unmount(disk, unix.MNT_DETACH) })
-	w := prepare(t, "5", "good.gguf", "")
-	conf := filepath.Join(w.dir, "lineside.toml")
-	b, err := os.ReadFile(conf)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := strings.NewReplacer(w.dir+"/audit", disk+"/audit", w.dir+"/state", disk+"/state").Replace(string(b))
-	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	w.daemon()
-	w.state(mqtt.StateReady)
-	filler := filepath.Join(disk, "filler")
-	if err := fill(filler); err != nil {
-		t.Fatal(err)
-	}
-	ids := w.asks("full", 12, 3)
-	tally, again := w.settle(ids)
-	if tally.Codes["ok"] != len(ids) || again > 0 {
-		t.Errorf("with a full disk: %s, asked again: %d", tally, again)
-	}
-	said := false
-	for _, m := range w.client.Messages() {
-		said = said || strings.HasSuffix(m.Topic, "/event") && strings.Contains(string(m.Payload), "audit_full")
-	}
-	if !said {
-		t.Error("no event tells that the audit is full")
-	}
-	if err := os.Remove(filler); err != nil {
-		t.Fatal(err)
-	}
-	if tally, _ := w.settle(w.asks("free", 3, 1)); tally.Codes["ok"] != 3 {
-		t.Errorf("after that: %s", tally)
-	}
-	w.state(mqtt.StateReady)
-}
-
-// fill writes zeros until there is no room.
-func fill(path string) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	for _, size := range []int{64 << 10, 4 << 10, 1} {
-		for err = nil; err == nil; {
-			_, err = f.Write(make([]byte, size))
-		}
-	}
-	if !errors.Is(err, unix.ENOSPC) {
-		return err
-	}
-	return nil
 }

@@ -118,6 +118,7 @@ type world struct {
 	proxy  *mqtttest.Proxy // between linesided and the broker
 	client *mqtttest.Observer
 	dir    string
+	disk   string // where store and audit are on a small disk
 	cmd    *exec.Cmd
 	log    *os.File
 	env    []string // more for linesided
@@ -278,12 +279,16 @@ func (w *world) statusOf(board string, want func(mqtt.Status) bool) (s mqtt.Stat
 }
 
 // asks sends n prompts of that many words under ids that begin with name.
-func (w *world) asks(name string, n, words int) (ids []string) {
+func (w *world) asks(name string, n, words int) []string {
+	return w.ask(name, n, words, `,"ack":true`)
+}
+
+func (w *world) ask(name string, n, words int, more string) (ids []string) {
 	w.t.Helper()
 	for i := range n {
 		id := fmt.Sprintf("%s-%d", name, i)
 		ids = append(ids, id)
-		w.sent.Store(id, fmt.Sprintf(`{"id":%q,"prompt":"%s %s","ack":true}`, id, id, strings.TrimSpace(strings.Repeat("w ", words))))
+		w.sent.Store(id, fmt.Sprintf(`{"id":%q,"prompt":"%s %s"%s}`, id, id, strings.TrimSpace(strings.Repeat("w ", words)), more))
 		w.send(id)
 	}
 	return ids

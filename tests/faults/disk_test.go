@@ -1,0 +1,87 @@
+package faults
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"lineside/mqtt"
+)
+
+// smallDisk puts store and audit of a world that does not run yet on a disk of 4 MB,
+// and returns its folder. It skips the test where it may not mount.
+func (w *world) smallDisk() string {
+	w.t.Helper()
+	disk := w.t.TempDir()
+	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=4m"); err != nil {
+		w.t.Skipf("a small disk cannot be mounted (%v): run as root", err)
+	}
+	w.t.Cleanup(func() { _ = unix.Unmount(disk, unix.MNT_DETACH) })
+	w.moveTo(disk)
+	return disk
+}
+
+// moveTo has linesided keep its store and audit in another folder.
+func (w *world) moveTo(dir string) {
+	w.t.Helper()
+	conf := filepath.Join(w.dir, "lineside.toml")
+	b, err := os.ReadFile(conf)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.write("lineside.toml", strings.NewReplacer(w.dir+"/audit", dir+"/audit", w.dir+"/state", dir+"/state").Replace(string(b)))
+}
+
+// TestDiskFull fills the disk below store and audit: asks go on being answered,
+// the audit says so, and recovers when there is room again.
+func TestDiskFull(t *testing.T) {
+	w := prepare(t, "5", "good.gguf", "")
+	disk := w.smallDisk()
+	w.daemon()
+	w.state(mqtt.StateReady)
+	filler := filepath.Join(disk, "filler")
+	if err := fill(filler); err != nil {
+		t.Fatal(err)
+	}
+	ids := w.asks("full", 12, 3)
+	tally, again := w.settle(ids)
+	if tally.Codes["ok"] != len(ids) || again > 0 {
+		t.Errorf("with a full disk: %s, asked again: %d", tally, again)
+	}
+	said := false
+	for _, m := range w.client.Messages() {
+		said = said || strings.HasSuffix(m.Topic, "/event") && strings.Contains(string(m.Payload), "audit_full")
+	}
+	if !said {
+		t.Error("no event tells that the audit is full")
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	if tally, _ := w.settle(w.asks("free", 3, 1)); tally.Codes["ok"] != 3 {
+		t.Errorf("after that: %s", tally)
+	}
+	w.state(mqtt.StateReady)
+}
+
+// fill writes zeros until there is no room.
+func fill(path string) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for _, size := range []int{64 << 10, 4 << 10, 1} {
+		for err = nil; err == nil; {
+			_, err = f.Write(make([]byte, size))
+		}
+	}
+	if !errors.Is(err, unix.ENOSPC) {
+		return err
+	}
+	return nil
+}
