@@ -167,14 +167,14 @@ func (d *Daemon) prepare(a *ask) admission.Verdict {
 	if a.to.Kind == mqtt.KindAskText {
 		a.filled = skill.Ask{System: systemText(a.req.Lang), Prompt: a.req.Prompt}
 		if a.req.Schema == nil {
-			return d.permitted(a, licence.General)
+			return d.permitted(a)
 		}
 		_, s, err := skill.CompileSchema(a.req.Schema)
 		if err != nil {
 			return admission.Verdict{Code: mqtt.BadRequest, Text: "field \"schema\" " + err.Error()}
 		}
 		a.schema = s
-		return d.permitted(a, licence.General)
+		return d.permitted(a)
 	}
 	s, ok := d.Skills.Get(a.to.Skill)
 	if !ok {
@@ -188,14 +188,22 @@ func (d *Daemon) prepare(a *ask) admission.Verdict {
 	if filled.Canned != nil {
 		return admission.Verdict{}
 	}
-	return d.permitted(a, s.UseClass)
+	return d.permitted(a)
 }
 
-// permitted asks the model's licence whether it may be used for this.
-func (d *Daemon) permitted(a *ask, use licence.Class) admission.Verdict {
-	err := d.Permit(use)
-	if err == nil {
+// permitted asks the licences of the model and of the ask's adapter whether they may be used
+// for this.
+func (d *Daemon) permitted(a *ask) admission.Verdict {
+	use, adapter := licence.General, ""
+	if a.skill != nil {
+		use, adapter = a.skill.UseClass, a.skill.Adapter
+	}
+	err := d.Permit(use, adapter)
+	switch {
+	case err == nil:
 		return admission.Verdict{}
+	case adapter != "" && !errors.Is(err, licence.ErrRefused): // another model runs for now, or it is not installed
+		return admission.Verdict{Code: mqtt.NotReady, Text: err.Error(), Retry: time.Minute}
 	}
 	d.event(mqtt.EventDenied, err.Error(), a.to.Client, nil)
 	return admission.Verdict{Code: mqtt.Denied, Text: err.Error()}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"lineside/daemon/lamp"
+	"lineside/daemon/skill"
 	"lineside/daemon/swap"
 	"lineside/inference"
 	"lineside/inference/model/licence"
@@ -65,6 +67,36 @@ func TestModelChange(t *testing.T) {
 	})
 }
 
+// TestSkillWithAdapter has an adapter answer a skill, and says when to come back where that
+// does not go with the running model.
+func TestSkillWithAdapter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked, named string
+		here := errors.New("plant-words was made for another model")
+		h := open(t, func(o *Options) {
+			o.Permit = func(_ licence.Class, adapter string) error { named = adapter; return here }
+		})
+		s, err := skill.Parse([]byte("name = \"w\"\nversion = 1\nprompt = \"x\"\nadapter = \"plant-words\"\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := &ask{skill: s}
+		if v := h.permitted(a); v.Code != mqtt.NotReady || v.Retry == 0 || named != "plant-words" || !strings.Contains(v.Text, "another model") {
+			t.Errorf("%+v, asked for %q", v, named)
+		}
+		here = nil
+		if v := h.permitted(a); !v.OK() {
+			t.Errorf("%+v", v)
+		}
+		if asked = h.request(a, 10).Adapter; asked != "plant-words" {
+			t.Errorf("the engine is asked for %q", asked)
+		}
+		if _, err := skill.Parse([]byte("name = \"w\"\nversion = 1\nprompt = \"x\"\nadapter = \"../x\"\n")); err == nil {
+			t.Error("an adapter named like a path is taken")
+		}
+	})
+}
+
 // weighed is an engine that says whose weights answered.
 type weighed struct{ *engine }
 
@@ -83,9 +115,9 @@ func TestAnswerNamesItsModel(t *testing.T) {
 		var forbidden atomic.Bool
 		h := open(t, func(o *Options) {
 			o.Engine = weighed{o.Engine.(*engine)}
-			o.Permit = func(licence.Class) error {
+			o.Permit = func(licence.Class, string) error {
 				if forbidden.Load() {
-					return errors.New("clause 3")
+					return fmt.Errorf("%w: clause 3", licence.ErrRefused)
 				}
 				return nil
 			}

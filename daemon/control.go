@@ -396,7 +396,7 @@ func (d *Daemon) stalled(h *inference.Health, err error, w *engineWatch) {
 // pin has the engine compute the skills' constant prefixes before they are asked.
 func (d *Daemon) pin(ctx context.Context) {
 	for _, s := range d.Skills.All() {
-		if !s.Pin || s.System == "" {
+		if !s.Pin || s.System == "" || s.Adapter != "" { // prefixes are kept for the model alone
 			continue
 		}
 		err := d.Engine.Pin(ctx, []inference.Message{{Role: inference.RoleSystem, Content: s.System}})

@@ -85,21 +85,23 @@ type Child interface {
 // Options are the parts of a daemon. Sensor, Light, Notifier, Audit, Store, Sizes and
 // Child may be nil: the daemon then does without.
 type Options struct {
-	Config    config.Config // with Board.ID set
-	Topics    mqtt.Topics
-	Bus       Bus
-	Engine    Engine
-	Skills    *skill.Library
-	Store     *store.Store
-	Audit     Auditor
-	Sensor    Sensor
-	Light     Light
-	Notifier  Notifier
-	Child     Child
-	Clock     func() string             // what the clock is worth: mqtt.ClockSynced and so on; nil: synced
-	Permit    func(licence.Class) error // what the model's licence says to a use; nil: everything
-	UseModel  func(name string) error   // asks for another model; nil: it cannot be changed here
-	Sizes     Sizes                     // the smaller model for hard times; nil: there is none
+	Config   config.Config // with Board.ID set
+	Topics   mqtt.Topics
+	Bus      Bus
+	Engine   Engine
+	Skills   *skill.Library
+	Store    *store.Store
+	Audit    Auditor
+	Sensor   Sensor
+	Light    Light
+	Notifier Notifier
+	Child    Child
+	Clock    func() string // what the clock is worth: mqtt.ClockSynced and so on; nil: synced
+	// Permit is what the licences of the running model, and of an adapter of it, say to a use.
+	// nil permits everything; an empty adapter is none.
+	Permit    func(use licence.Class, adapter string) error
+	UseModel  func(name string) error // asks for another model; nil: it cannot be changed here
+	Sizes     Sizes                   // the smaller model for hard times; nil: there is none
 	About     About
 	Boot      string // new at every start
 	AliveFile string // its time is when the board was last alive; empty: not kept
@@ -179,7 +181,7 @@ func New(o Options) (*Daemon, error) {
 		o.Clock = func() string { return mqtt.ClockSynced }
 	}
 	if o.Permit == nil {
-		o.Permit = func(licence.Class) error { return nil }
+		o.Permit = func(licence.Class, string) error { return nil }
 	}
 	d := &Daemon{
 		Options: o,

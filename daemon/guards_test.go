@@ -194,7 +194,7 @@ func TestAuditFull(t *testing.T) {
 func TestLicence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := open(t, func(o *Options) {
-			o.Permit = func(c licence.Class) error {
+			o.Permit = func(c licence.Class, _ string) error {
 				if c == licence.General {
 					return errors.New("site.class: not accepted for general")
 				}

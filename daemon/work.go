@@ -16,7 +16,6 @@ import (
 	"lineside/daemon/lamp"
 	"lineside/daemon/queue"
 	"lineside/inference"
-	"lineside/inference/model/licence"
 	"lineside/mqtt"
 )
 
@@ -95,8 +94,8 @@ func (d *Daemon) work(ctx context.Context, a *ask) {
 	d.mu.Unlock()
 	d.signal()
 
-	if err := d.Permit(a.use()); err != nil { // the model may have changed while the ask waited
-		d.end(a, outcome{code: mqtt.Denied, text: err.Error()})
+	if v := d.permitted(a); !v.OK() { // the model may have changed while the ask waited
+		d.end(a, outcome{code: v.Code, text: v.Text, retry: v.Retry})
 		d.idle()
 		return
 	}
@@ -139,7 +138,7 @@ func (d *Daemon) request(a *ask, maxTokens int) *inference.Request {
 		r.Sampling.Seed = *a.req.Seed
 	}
 	if s := a.skill; s != nil {
-		r.Priority, r.Sampling.Temperature, r.Pin = s.Priority, s.Temperature, s.Pin
+		r.Priority, r.Sampling.Temperature, r.Pin, r.Adapter = s.Priority, s.Temperature, s.Pin, s.Adapter
 		if s.Schema != nil {
 			r.Format = inference.Format{Kind: inference.FormatJSONSchema, Schema: s.Schema}
 		}
@@ -252,14 +251,6 @@ func (a *ask) check(data json.RawMessage) error {
 		return errors.New("the answer does not fit the schema of the ask")
 	}
 	return nil
-}
-
-// use is the class of use that the model's licence has to permit.
-func (a *ask) use() licence.Class {
-	if a.skill != nil {
-		return a.skill.UseClass
-	}
-	return licence.General
 }
 
 func (a *ask) maxChars() int {

@@ -67,6 +67,10 @@ type Request struct {
 
 	Deterministic bool // the same bytes whatever else runs, at the price of speed
 	Pin           bool // keep this request's prefix (all but its last message) for later asks
+
+	// Adapter names a LoRA adapter that the engine has loaded beside its model;
+	// empty asks the model alone.
+	Adapter string
 }
 
 // Finish says why an answer ended.

@@ -44,10 +44,11 @@ type ChatRequest struct {
 
 // Extras are the appliance's additions to a chat request.
 type Extras struct {
-	Priority      int   `json:"priority,omitempty"`
-	DeadlineMS    int64 `json:"deadline_ms,omitempty"` // from arrival; 0 means none
-	Deterministic bool  `json:"deterministic,omitempty"`
-	Pin           bool  `json:"pin,omitempty"`
+	Priority      int    `json:"priority,omitempty"`
+	DeadlineMS    int64  `json:"deadline_ms,omitempty"` // from arrival; 0 means none
+	Deterministic bool   `json:"deterministic,omitempty"`
+	Pin           bool   `json:"pin,omitempty"`
+	Adapter       string `json:"adapter,omitempty"` // name of a LoRA adapter beside the model
 }
 
 // StreamOptions asks for a last event that carries the usage.
@@ -158,7 +159,7 @@ func (c *ChatRequest) Request(now time.Time) (*Request, error) {
 		r.Messages = append(r.Messages, Message(m))
 	}
 	if x := c.Lineside; x != nil {
-		r.Priority, r.Deterministic, r.Pin = x.Priority, x.Deterministic, x.Pin
+		r.Priority, r.Deterministic, r.Pin, r.Adapter = x.Priority, x.Deterministic, x.Pin, x.Adapter
 		if x.DeadlineMS < 0 || x.DeadlineMS > math.MaxInt64/int64(time.Millisecond) {
 			return nil, fmt.Errorf("%w: lineside.deadline_ms is %d: want 0 or more", ErrBadRequest, x.DeadlineMS)
 		}
@@ -201,7 +202,7 @@ func chatRequest(r *Request, now time.Time) *ChatRequest {
 	for _, m := range r.Messages {
 		c.Messages = append(c.Messages, ChatMessage(m))
 	}
-	x := Extras{Priority: r.Priority, Deterministic: r.Deterministic, Pin: r.Pin}
+	x := Extras{Priority: r.Priority, Deterministic: r.Deterministic, Pin: r.Pin, Adapter: r.Adapter}
 	if !r.Deadline.IsZero() {
 		x.DeadlineMS = max(1, r.Deadline.Sub(now).Milliseconds())
 	}

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -113,11 +115,17 @@ func load(ctx context.Context, s settings, log *slog.Logger, show func(float64))
 	if o.Available, o.Bound, err = s.available(); err != nil {
 		return nil, nil, err
 	}
+	if o.Adapters, err = adapters(s.model); err != nil {
+		return nil, nil, err
+	}
 	rt, err := llama.Open(ctx, s.model, o)
 	if err != nil {
 		return nil, nil, err
 	}
-	eng, err := s.engine(rt, formatBytes(o.Available), log)
+	if len(o.Adapters) > 0 {
+		log.Info("adapters", "names", slices.Sorted(maps.Keys(o.Adapters)))
+	}
+	eng, err := s.engine(rt, slices.Sorted(maps.Keys(o.Adapters)), formatBytes(o.Available), log)
 	if err != nil {
 		rt.Close()
 		return nil, nil, fmt.Errorf("%s: %w", s.model, err)
@@ -144,7 +152,7 @@ func (s settings) available() (uint64, string, error) {
 // formatBytes is how much memory compiled formats may keep: less on small boards.
 func formatBytes(available uint64) int { return int(min(max(available/40, 8_000_000), 64_000_000)) }
 
-func (s settings) engine(rt *llama.Runtime, formats int, log *slog.Logger) (*engine.Engine, error) {
+func (s settings) engine(rt *llama.Runtime, adapters []string, formats int, log *slog.Logger) (*engine.Engine, error) {
 	f, err := gguf.Open(s.model)
 	if err != nil {
 		return nil, err
@@ -167,7 +175,7 @@ func (s settings) engine(rt *llama.Runtime, formats int, log *slog.Logger) (*eng
 		return nil, err
 	}
 	return engine.New(rt, rt.Vocabulary(), template, engine.Options{
-		Model: name, Slots: s.slots, StateDir: s.state, StateKey: key, Log: log, FormatBytes: formats,
+		Model: name, Slots: s.slots, StateDir: s.state, StateKey: key, Log: log, FormatBytes: formats, Adapters: adapters,
 		NoPrefixSharing: s.noPrefix, NoJumpForward: s.noJump, NoLookup: s.noLookup,
 	})
 }

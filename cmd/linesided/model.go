@@ -49,7 +49,7 @@ func (h *house) openModel(o *daemon.Options) error {
 		return err
 	}
 	s, err := swap.New(swap.Options{
-		Models: store, First: first, Log: h.log, Start: h.engineOf, Room: h.room,
+		Models: store, First: first, Log: h.log, Start: h.engineOf, Room: func(i models.Item) (bool, error) { return h.room(store, i) },
 		Changed: func(c swap.Change) { h.daemon.ModelChange(c) },
 	})
 	if err != nil {
@@ -75,7 +75,7 @@ func (h *house) engineOf(item models.Item, place int) (swap.Engine, swap.Process
 
 // room decides where a model is loaded. The plan's margin stays free when it is put
 // beside the one that runs.
-func (h *house) room(item models.Item) (beside bool, err error) {
+func (h *house) room(store *models.Store, item models.Item) (beside bool, err error) {
 	f, err := gguf.Open(item.Path)
 	if err != nil {
 		return false, err
@@ -92,7 +92,15 @@ func (h *house) room(item models.Item) (beside bool, err error) {
 		return false, nil // nothing is known of the memory: one at a time
 	}
 	e := h.config.Engine
-	plan := fit.Memory(fit.Request{Shape: form, File: uint64(f.Size), RAM: ram, Context: e.Context, Slots: e.Slots})
+	adapters, err := store.Adapters(item)
+	if err != nil {
+		return false, err
+	}
+	weights := uint64(f.Size)
+	for _, a := range adapters { // the engine loads them with the model
+		weights += uint64(a.Manifest.WeightsFile().Bytes)
+	}
+	plan := fit.Memory(fit.Request{Shape: form, File: weights, RAM: ram, Context: e.Context, Slots: e.Slots})
 	if plan.Total > plan.Budget {
 		return false, fmt.Errorf("%s does not fit this board: it needs %s, usable are %s: take a smaller quantization, or less engine.ctx",
 			item.Manifest.Name, fit.Size(plan.Total), fit.Size(plan.Budget))

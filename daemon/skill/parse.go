@@ -34,6 +34,7 @@ type file struct {
 	MaxChars    int           `toml:"max_chars"`
 	Deadline    string        `toml:"deadline"`
 	Temperature float64       `toml:"temperature"`
+	Adapter     string        `toml:"adapter"`
 	Args        string        `toml:"args"`
 	Answer      string        `toml:"answer"`
 	Canned      []cannedFile  `toml:"canned"`
@@ -55,8 +56,9 @@ type exampleFile struct {
 }
 
 var (
-	id  = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
-	tag = regexp.MustCompile(`^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$`)
+	id      = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
+	adapter = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`) // as bundles have it
+	tag     = regexp.MustCompile(`^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$`)
 )
 
 // Parse reads one skill file. All mistakes come back together, each a
@@ -74,7 +76,7 @@ func Parse(data []byte) (*Skill, error) {
 	s := &Skill{
 		Name: f.Name, Version: f.Version, About: f.About, Languages: f.Languages, Priority: f.Priority,
 		UseClass: licence.Class(f.UseClass), System: strings.TrimSpace(f.System), Pin: f.Pin, MaxTokens: f.MaxTokens, MaxChars: f.MaxChars,
-		Temperature: float32(f.Temperature), hash: hex.EncodeToString(sum[:]),
+		Temperature: float32(f.Temperature), Adapter: f.Adapter, hash: hex.EncodeToString(sum[:]),
 	}
 	s.checkFields(doc, &f)
 	s.ArgsSchema, s.args = compile(doc, "args", f.Args)
@@ -113,6 +115,9 @@ func (s *Skill) checkFields(doc *strict.Document, f *file) {
 		if !tag.MatchString(l) {
 			doc.Reject("languages", "%q is not a language tag: write \"en\" or \"pt-BR\"", l)
 		}
+	}
+	if s.Adapter != "" && !adapter.MatchString(s.Adapter) {
+		doc.Reject("adapter", "%q is not an adapter's name: lineside model list shows those installed", s.Adapter)
 	}
 	if s.Priority < 0 || s.Priority > 10 {
 		doc.Reject("priority", "%d is out of range: 0 (ordinary) to 10 (alarm)", s.Priority)

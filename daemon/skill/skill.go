@@ -43,6 +43,7 @@ type Skill struct {
 	MaxChars    int           // of the answer's text; 0: no limit
 	Deadline    time.Duration
 	Temperature float32
+	Adapter     string          // LoRA adapter of the model that answers it; empty: the model alone
 	ArgsSchema  json.RawMessage // nil: no arguments
 	Schema      json.RawMessage // of the answer; nil: free text
 	Examples    []Example

@@ -149,13 +149,24 @@ func (s *Swapper) Running() store.Item {
 	return r.item
 }
 
-// Permit asks the running model's licence whether it may be used for a class.
-func (s *Swapper) Permit(c licence.Class) error {
-	i := s.Running()
+// Permit asks the running model's licence whether it may be used for a class; and, where
+// adapter is not empty, whether that belongs to the model and what its own licence says.
+func (s *Swapper) Permit(c licence.Class, adapter string) error {
+	i, site := s.Running(), s.site.Load()
 	if i.ID == "" {
 		return nil // nothing answers
 	}
-	return s.site.Load().Use(i.Manifest.Licence, c)
+	if err := site.Use(i.Manifest.Licence, c); err != nil || adapter == "" {
+		return err
+	}
+	a, err := s.Models.Adapter(adapter, i)
+	if err != nil {
+		return err
+	}
+	if err := site.Activate(licence.Model{Name: a.Manifest.Name, Licence: a.Manifest.Licence, TextHash: a.TextHash}); err != nil {
+		return err
+	}
+	return site.Use(a.Manifest.Licence, c)
 }
 
 // Generate has the running model answer. While models change, it waits.

@@ -48,6 +48,7 @@ type Models interface {
 	Activate(id string) (store.Item, error)
 	Reject(id, why string) error
 	Site() (licence.Site, error)
+	Adapter(name string, base store.Item) (store.Item, error)
 }
 
 // Options of New.

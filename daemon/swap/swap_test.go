@@ -122,7 +122,7 @@ type world struct {
 func item(name string) store.Item { return (&world{}).item(name) }
 
 func (w *world) item(name string) store.Item {
-	return store.Item{ID: name, Path: filepath.Join(w.at, name), Manifest: bundle.Manifest{Name: name}}
+	return store.Item{ID: name, Path: filepath.Join(w.at, name), Manifest: bundle.Manifest{Name: name, Licence: licence.Apache20}}
 }
 
 func (w *world) Serve() (func(), error) { return func() {}, nil }
@@ -151,6 +151,15 @@ func (w *world) Gate(store.Item) error {
 		return licence.ErrRefused
 	}
 	return nil
+}
+
+func (w *world) Adapter(name string, base store.Item) (store.Item, error) {
+	if base.ID != "old" {
+		return store.Item{}, errors.New("made for other weights")
+	}
+	i := w.item(name)
+	i.Manifest.Licence = map[string]licence.ID{"own": licence.Apache20, "meta": licence.Llama32}[name]
+	return i, nil
 }
 
 func (w *world) Site() (licence.Site, error) { return licence.Site{}, nil }
@@ -353,6 +362,35 @@ func TestLongChangeRefusesNewAsks(t *testing.T) {
 		time.Sleep(15 * time.Second)
 		if h, err := s.Health(t.Context()); err != nil || h.State != "loading" {
 			t.Errorf("%+v %v", h, err)
+		}
+	})
+}
+
+// TestPermitAdapter asks the licence of an adapter too, and whether it belongs to the model.
+func TestPermitAdapter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{active: "old"}
+		first := w.item("old")
+		first.Manifest.Licence = licence.Apache20
+		s, err := swap.New(swap.Options{Models: w, First: first, Room: w.room, Log: slog.New(slog.DiscardHandler),
+			Start: func(i store.Item, _ int) (swap.Engine, swap.Process) { f := &fake{w: w, name: i.ID}; return f, f }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		run(t, w, s)
+		if err := s.Permit(licence.Lookup, "own"); err != nil {
+			t.Error(err)
+		}
+		if err := s.Permit(licence.Lookup, "meta"); !errors.Is(err, licence.ErrRefused) {
+			t.Errorf("an adapter whose licence was not accepted: %v", err)
+		}
+		if err := s.Permit(licence.Safety, ""); !errors.Is(err, licence.ErrRefused) {
+			t.Errorf("a safety function: %v", err)
+		}
+		propose(t, s, "new")
+		time.Sleep(10 * time.Second)
+		if err := s.Permit(licence.Lookup, "own"); err == nil || s.Running().ID != "new" {
+			t.Errorf("an adapter of the model before, under %s: %v", s.Running().ID, err)
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,6 +45,10 @@ type Options struct {
 	TailCells int
 	// FormatBytes is how much memory compiled formats may keep for asks to come; 64 MB.
 	FormatBytes int
+	// Adapters are the names of the LoRA adapters that the runtime has; it must be a
+	// Wearer to have any. One is at work at a time: asks for another wait until the
+	// running ones have ended, and prefixes are computed anew after each change.
+	Adapters []string
 	// StateDir is where pinned prefixes are saved and found again; "" is nowhere.
 	StateDir string
 	// StateKey names what a saved prefix depends on: model file, template, build.
@@ -98,7 +103,8 @@ type Engine struct {
 	faults int // passes that failed, in a row
 	price  price
 	saver  saver
-	kept   int64 // bytes of cache that the tree was last held to
+	kept   int64  // bytes of cache that the tree was last held to
+	worn   string // adapter at work
 
 	mu      sync.Mutex
 	queue   queue
@@ -121,6 +127,9 @@ func New(rt Runtime, voc Vocabulary, template Template, o Options) (*Engine, err
 		return nil, errors.New("runtime does not say how much memory a cell takes")
 	}
 	e := &Engine{rt: rt, voc: newVocab(voc), template: template, opt: o.withDefaults(l), limits: l, kick: make(chan struct{}, 1)}
+	if _, ok := rt.(Wearer); len(o.Adapters) > 0 && !ok {
+		return nil, errors.New("this runtime has no adapters")
+	}
 	if len(e.voc.ends) == 0 {
 		return nil, errors.New("vocabulary has no token that ends an answer: the model file is damaged")
 	}
@@ -259,6 +268,9 @@ func (e *Engine) submit(ctx context.Context, a *ask, emit func(string) error) (*
 func (e *Engine) prepare(r *inference.Request) (*ask, error) {
 	if err := r.Validate(); err != nil {
 		return nil, err
+	}
+	if r.Adapter != "" && !slices.Contains(e.opt.Adapters, r.Adapter) {
+		return nil, fmt.Errorf("%w: there is no adapter %q beside this model: installed are %q", inference.ErrBadRequest, r.Adapter, e.opt.Adapters)
 	}
 	a := newAsk(r, time.Now())
 	var err error

@@ -304,7 +304,7 @@ func (e *Engine) release(s *slot) error {
 	if err := e.tree.insert(s.tokens[:s.n], s.seq, s.Prefix); err != nil {
 		return err
 	}
-	if s.Prefix > 0 && s.n >= s.Prefix && s.failed == nil && (s.pinning || s.req.Pin) {
+	if s.Prefix > 0 && s.n >= s.Prefix && s.failed == nil && (s.pinning || s.req.Pin && e.worn == "") {
 		if err := e.pin(s.Tokens[:s.Prefix]); err != nil {
 			s.failed = err
 		}

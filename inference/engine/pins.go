@@ -77,6 +77,14 @@ func (e *Engine) snapshot(tokens []int32) ([]byte, error) {
 // time has it to itself, empty, so that its cells always lie in the same
 // places. It reports whether the ask can begin now.
 func (e *Engine) company(a *ask) (bool, error) {
+	if a.req.Adapter != e.worn {
+		if len(e.slots) > 0 {
+			return false, nil
+		}
+		if err := e.wear(a.req.Adapter); err != nil {
+			return false, err
+		}
+	}
 	if a.req.Deterministic {
 		if len(e.slots) > 0 {
 			return false, nil
@@ -86,7 +94,19 @@ func (e *Engine) company(a *ask) (bool, error) {
 	if slices.ContainsFunc(e.slots, func(s *slot) bool { return s.req.Deterministic }) {
 		return false, nil
 	}
+	if e.worn != "" {
+		return true, nil // pinned prefixes are the model's alone
+	}
 	return true, e.unpark()
+}
+
+// wear changes the adapter. Pinned prefixes are set aside until the model works alone again.
+func (e *Engine) wear(adapter string) error {
+	if err := e.park(); err != nil {
+		return err
+	}
+	e.worn = adapter
+	return e.rt.(Wearer).Wear(adapter) // New has seen to it that it is one
 }
 
 // park empties the cache, keeping pinned prefixes aside.

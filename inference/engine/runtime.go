@@ -68,6 +68,14 @@ type Runtime interface {
 	SetThreads(decode, prefill int)
 }
 
+// Wearer is a Runtime that can lay one of its LoRA adapters over the model.
+type Wearer interface {
+	// Wear lays the named adapter over the model, or with "" takes it away. It empties
+	// the cache: what one adapter computed is of no use under another. After an error the
+	// runtime is of no use.
+	Wear(adapter string) error
+}
+
 // Vocabulary turns text into tokens and back. It is safe for concurrent use.
 type Vocabulary interface {
 	// Tokenize splits text. With special, the names of special tokens in

@@ -16,8 +16,14 @@ func Open(_ context.Context, path string, o Options) (*Runtime, error) {
 	if err := o.withDefaults().check(); err != nil {
 		return nil, err
 	}
-	if _, err := check(path, false); err != nil {
+	base, err := check(path, false)
+	if err != nil {
 		return nil, err
+	}
+	for _, adapter := range o.Adapters {
+		if err := checkAdapter(adapter, base); err != nil {
+			return nil, err
+		}
 	}
 	return nil, ErrNoCgo
 }

@@ -50,6 +50,10 @@ type Options struct {
 	Available uint64
 	Bound     string
 
+	// Adapters are paths of LoRA adapters of the model, by name. They are read at once, and
+	// do nothing until Wear.
+	Adapters map[string]string
+
 	// Progress is called while weights load, with the part done from 0 to 1.
 	Progress func(part float64)
 }

@@ -28,6 +28,8 @@ type Runtime struct {
 	limits engine.Limits
 	origin fingerprint
 
+	adapters []string // names, in the order of loading
+
 	abort           atomic.Pointer[func() bool]
 	decode, prefill atomic.Int32 // threads
 
@@ -82,6 +84,10 @@ func Open(ctx context.Context, path string, o Options) (*Runtime, error) {
 		lock:      C.bool(o.Lock),
 	}, &hooks{abort: r.stop}, o.Progress)
 	if err != nil {
+		return nil, err
+	}
+	if err := r.load(o.Adapters, header); err != nil {
+		r.s.close()
 		return nil, err
 	}
 	if r.vocab, err = newVocabulary(r.s); err != nil {

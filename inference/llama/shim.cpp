@@ -21,9 +21,12 @@ struct ls_session {
 	uintptr_t go = 0;
 	std::chrono::steady_clock::time_point asked{};
 	std::vector<llama_seq_id *> seq_ptr;
+	llama_context_params params{};
+	std::vector<llama_adapter_lora *> adapters;
 
 	~ls_session() {
 		if (ctx) llama_free(ctx);
+		for (auto *a : adapters) llama_adapter_lora_free(a);
 		if (model) llama_model_free(model);
 	}
 };
@@ -98,6 +101,7 @@ static bool open_session(ls_session *s, const char *path, const ls_options *o) {
 	cp.no_perf = true;
 	cp.swa_full = true;    // a sliding window must not drop cells of a shared prefix
 	cp.kv_unified = true;  // one pool of cells: sequences share them without copying
+	s->params = cp;
 	s->ctx = llama_init_from_model(s->model, cp);
 	return s->ctx != nullptr;
 }
@@ -120,6 +124,40 @@ ls_session *ls_open(const char *path, const ls_options *o, char *err, size_t cap
 }
 
 void ls_close(ls_session *s) { delete s; }
+
+bool ls_adapter_load(ls_session *s, const char *path, char *err, size_t cap) {
+	listen l;
+	try {
+		if (auto *a = llama_adapter_lora_init(s->model, path)) {
+			s->adapters.push_back(a);
+			return true;
+		}
+	} catch (const std::exception &e) {
+		l.text += e.what();
+	} catch (...) {
+		l.text += "unknown exception";
+	}
+	l.to(err, cap);
+	return false;
+}
+
+// The context is made anew: llama.cpp would use the graph of the last pass again, in which
+// the adapters are built in.
+bool ls_adapter_wear(ls_session *s, int index, char *err, size_t cap) {
+	listen l;
+	try {
+		if (s->ctx) llama_free(s->ctx);
+		s->ctx = nullptr;
+		s->ctx = llama_init_from_model(s->model, s->params);
+		if (s->ctx && (index < 0 || llama_set_adapter_lora(s->ctx, s->adapters.at(index), 1.0f) == 0)) return true;
+	} catch (const std::exception &e) {
+		l.text += e.what();
+	} catch (...) {
+		l.text += "unknown exception";
+	}
+	l.to(err, cap);
+	return false;
+}
 
 int ls_decode(ls_session *s, int n, int threads, const int32_t *token, const int32_t *pos,
 	const int32_t *n_seqs, const int32_t *seqs, const int8_t *logits, char *err, size_t cap) {
@@ -178,7 +216,7 @@ bool ls_remove(ls_session *s, int32_t seq, int32_t from, int32_t to) {
 	return llama_memory_seq_rm(llama_get_memory(s->ctx), seq, from, to);
 }
 
-void ls_clear(ls_session *s) { llama_memory_clear(llama_get_memory(s->ctx), false); }
+void ls_clear(ls_session *s) { if (s->ctx) llama_memory_clear(llama_get_memory(s->ctx), false); }
 
 void ls_copy(ls_session *s, int32_t src, int32_t dst, int32_t from, int32_t to) {
 	llama_memory_seq_cp(llama_get_memory(s->ctx), src, dst, from, to);

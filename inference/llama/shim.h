@@ -43,6 +43,12 @@ size_t ls_state_size(ls_session *s, int32_t seq);
 size_t ls_state_get(ls_session *s, int32_t seq, uint8_t *dst, size_t size);
 size_t ls_state_set(ls_session *s, int32_t seq, const uint8_t *src, size_t size, char *err, size_t cap);
 
+// Adapters are numbered in the order of loading; they live as long as the session.
+bool ls_adapter_load(ls_session *s, const char *path, char *err, size_t cap);
+// Lays an adapter over the model, or none where index < 0, and empties the cache. After a
+// failure the session can only be closed.
+bool ls_adapter_wear(ls_session *s, int index, char *err, size_t cap);
+
 int32_t ls_vocab_size(ls_session *s);
 // Tokens of text, or minus the number that would fit, or INT32_MIN on failure.
 int32_t ls_tokenize(ls_session *s, const char *text, int32_t len, int32_t *out, int32_t cap, bool special);

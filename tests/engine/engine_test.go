@@ -32,8 +32,13 @@ const schema = `{"type":"object","additionalProperties":false,"required":["sever
 // open runs an engine over a tiny model until the test ends.
 func open(t *testing.T, o engine.Options) *engine.Engine {
 	t.Helper()
-	path := modeltest.Tiny(t, "tiny", shape.Q4_0)
-	rt, err := llama.Open(t.Context(), path, llama.Options{Cells: 1024, Sequences: 16, Batch: 128, Chunk: 64, Threads: 2})
+	return openFile(t, modeltest.Tiny(t, "tiny", shape.Q4_0), llama.Options{}, o)
+}
+
+func openFile(t *testing.T, path string, lo llama.Options, o engine.Options) *engine.Engine {
+	t.Helper()
+	lo.Cells, lo.Sequences, lo.Batch, lo.Chunk, lo.Threads = 1024, 16, 128, 64, 2
+	rt, err := llama.Open(t.Context(), path, lo)
 	if errors.Is(err, llama.ErrNoCgo) {
 		t.Skip("built without cgo")
 	}

@@ -68,6 +68,8 @@ type Fake struct {
 	out   map[int]place   // by batch place, of the last pass
 	size  int             // of the last pass
 
+	worn string // adapter
+
 	stop    atomic.Pointer[func() bool]
 	threads atomic.Int64
 	in      atomic.Bool // a call is running: only one may
@@ -114,6 +116,12 @@ func (f *Fake) Threads() (decode, prefill int) {
 // Limits implements engine.Runtime.
 func (f *Fake) Limits() engine.Limits {
 	return engine.Limits{Cells: f.cfg.Cells, Sequences: f.cfg.Sequences, Batch: f.cfg.Batch, Vocab: f.voc.Size(), CellBytes: CellBytes}
+}
+
+// Wear implements engine.Wearer, for adapters of any name.
+func (f *Fake) Wear(adapter string) error {
+	f.worn = adapter
+	return f.RemoveSeq(-1, 0, -1)
 }
 
 // SetAbort implements engine.Runtime.
@@ -226,13 +234,22 @@ func (f *Fake) compute(i int, t engine.Token) error {
 // whole up to their first gap, so the last cell speaks for all before it.
 func (f *Fake) past(seq, pos int32) (uint64, error) {
 	if pos == 0 {
-		return 0, nil
+		return f.bare(), nil
 	}
 	at, ok := f.seq[seq][pos-1]
 	if !ok {
 		return 0, fmt.Errorf("sequence %d has no cell at position %d", seq, pos-1)
 	}
 	return chain(f.cells[at].past, f.cells[at].token), nil
+}
+
+// bare is the past of a first token: what a cell holds depends on the adapter.
+func (f *Fake) bare() uint64 {
+	var h uint64
+	for _, b := range []byte(f.worn) {
+		h = mix(h<<8 + uint64(b))
+	}
+	return h
 }
 
 // seed hashes the tokens that the logits at a position depend on.
@@ -315,7 +332,7 @@ func (f *Fake) known(seqs ...int32) error {
 // whole makes sure that a sequence made of shared cells is one that could have
 // been computed.
 func (f *Fake) whole(seq int32) error {
-	var past uint64
+	past := f.bare()
 	for pos := range int32(len(f.seq[seq])) {
 		at, ok := f.seq[seq][pos]
 		if !ok {

@@ -1,9 +1,7 @@
 package bundle
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -11,6 +9,7 @@ import (
 	"lineside/inference/model/demo"
 	"lineside/inference/model/gguf"
 	"lineside/inference/model/licence"
+	"lineside/inference/model/lora"
 	"lineside/inference/model/shape"
 )
 
@@ -159,7 +158,7 @@ func join(ids []licence.ID) string {
 func factsOf(k Kind, h *gguf.Header) (Facts, error) {
 	f := Facts{Arch: h.Architecture(), TensorBytes: h.TensorBytes(), Form: []string{}}
 	if k == Adapter {
-		return f, checkAdapter(h)
+		return f, lora.Check(h)
 	}
 	s, err := shape.Of(h)
 	if err != nil {
@@ -186,64 +185,4 @@ func names(h *gguf.Header) []string {
 		}
 	}
 	return list
-}
-
-// errAdapter marks adapter files that are none.
-var errAdapter = errors.New("not a LoRA adapter")
-
-// checkAdapter wants a LoRA GGUF: pairs of matrices that fit each other.
-func checkAdapter(h *gguf.Header) error {
-	general, _ := h.Text("general.type")
-	kind, _ := h.Text("adapter.type")
-	if general != "adapter" || kind != "lora" {
-		return fmt.Errorf("%w: general.type %q, adapter.type %q", errAdapter, general, kind)
-	}
-	if len(h.Tensors) == 0 {
-		return fmt.Errorf("%w: no tensors", errAdapter)
-	}
-	for _, t := range h.Tensors {
-		base, ok := strings.CutSuffix(t.Name, ".lora_a")
-		other := base + ".lora_b"
-		if !ok {
-			base, ok = strings.CutSuffix(t.Name, ".lora_b")
-			other = base + ".lora_a"
-		}
-		pair, both := h.Tensor(other)
-		if !ok || !both || len(t.Dims) != 2 || len(pair.Dims) != 2 {
-			return fmt.Errorf("%w: tensor %s has no partner", errAdapter, t.Name)
-		}
-		if a, b := t.Dims, pair.Dims; strings.HasSuffix(t.Name, "_a") && a[1] != b[0] {
-			return fmt.Errorf("%w: ranks of %s differ: %d and %d", errAdapter, base, a[1], b[0])
-		}
-	}
-	return nil
-}
-
-// FitsBase holds an adapter's tensors to those of its base model.
-func FitsBase(adapter, base io.ReaderAt, adapterSize, baseSize int64) error {
-	a, err := gguf.Read(adapter, adapterSize)
-	if err != nil {
-		return err
-	}
-	b, err := gguf.Read(base, baseSize)
-	if err != nil {
-		return err
-	}
-	if err := checkAdapter(a); err != nil {
-		return err
-	}
-	if a.Architecture() != b.Architecture() {
-		return fmt.Errorf("%w: it is for %q, the base is %q", errAdapter, a.Architecture(), b.Architecture())
-	}
-	for _, t := range a.Tensors {
-		name := strings.TrimSuffix(strings.TrimSuffix(t.Name, ".lora_a"), ".lora_b")
-		w, ok := b.Tensor(name)
-		if !ok || len(w.Dims) != 2 {
-			return fmt.Errorf("%w: the base has no matrix %s", errAdapter, name)
-		}
-		if strings.HasSuffix(t.Name, "_a") && t.Dims[0] != w.Dims[0] || strings.HasSuffix(t.Name, "_b") && t.Dims[1] != w.Dims[1] {
-			return fmt.Errorf("%w: %s is %v, the base's matrix is %v", errAdapter, t.Name, t.Dims, w.Dims)
-		}
-	}
-	return nil
 }

@@ -19,6 +19,7 @@ import (
 	"lineside/inference/model/demo"
 	"lineside/inference/model/gguf"
 	"lineside/inference/model/licence"
+	"lineside/inference/model/lora"
 )
 
 // Source is what a bundle is made from.
@@ -124,25 +125,21 @@ func (s Source) adapter(ctx context.Context, m *Manifest) error {
 		return err
 	}
 	defer a.Close()
-	base, err := os.Open(s.Base)
+	base, err := gguf.Open(s.Base)
 	if err != nil {
 		return err
 	}
 	defer base.Close()
-	st, err := base.Stat()
-	if err != nil {
-		return err
-	}
-	file, err := os.Open(s.Weights)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	if err := FitsBase(file, base, a.Size, st.Size()); err != nil {
+	if err := lora.Fits(a.Header, base.Header); err != nil {
 		return fmt.Errorf("%s for %s: %w", s.Weights, s.Base, err)
 	}
+	whole, err := os.Open(s.Base)
+	if err != nil {
+		return err
+	}
+	defer whole.Close()
 	sum := sha256.New()
-	if _, err := io.Copy(sum, contextReader{ctx, base}); err != nil {
+	if _, err := io.Copy(sum, contextReader{ctx, whole}); err != nil {
 		return err
 	}
 	m.Kind = Adapter

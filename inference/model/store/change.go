@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -330,6 +331,14 @@ func (s *Store) Except(e licence.Exception) error {
 	e.Date = s.now().UTC().Format(time.DateOnly)
 	site.Exceptions = append(site.Exceptions, e)
 	return s.writeJSON(siteFile, site)
+}
+
+// Adapters are those that may run with a model.
+func (s *Store) Adapters(base Item) ([]Item, error) {
+	list, err := s.List()
+	return slices.DeleteFunc(list, func(i Item) bool {
+		return i.Manifest.Kind != bundle.Adapter || i.State != Ready || i.Manifest.Base.SHA256 != base.Weights()
+	}), err
 }
 
 // Adapter finds an adapter by name and checks that it belongs to a model.

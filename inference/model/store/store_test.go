@@ -524,6 +524,12 @@ func TestAdapterBelongsToItsBase(t *testing.T) {
 	if i, err := s.Adapter("tuned", mine); err != nil || i.Manifest.Name != "tuned" {
 		t.Errorf("%v", err)
 	}
+	if list, err := s.Adapters(mine); err != nil || len(list) != 1 || list[0].Manifest.Name != "tuned" {
+		t.Errorf("%v, %v", list, err)
+	}
+	if list, err := s.Adapters(other); err != nil || len(list) != 0 {
+		t.Errorf("of another model: %v, %v", list, err)
+	}
 	if _, err := s.Adapter("tuned", other); err == nil || !strings.Contains(err.Error(), "other weights") {
 		t.Errorf("on another base: %v", err)
 	}
