@@ -41,13 +41,18 @@ type finding struct {
 }
 
 func doctorCommand() *cobra.Command {
-	file, asJSON := config.Default, false
+	file, asJSON, leave, save := config.Default, false, false, ""
 	cmd := &cobra.Command{
-		Use:     "doctor",
-		Short:   "Find out what is wrong with this board, and what to do",
-		Args:    cobra.NoArgs,
-		Example: "  sudo lineside doctor\n  lineside doctor --config ./lineside.toml --json",
+		Use:   "doctor",
+		Short: "Find out what is wrong with this board, and what to do",
+		Args:  cobra.NoArgs,
+		Example: `  sudo lineside doctor
+  lineside doctor --config ./lineside.toml --json
+  sudo lineside doctor --egress -o report.json    # try to leave the board by every way`,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if leave {
+				return doctorEgress(c, file, save, asJSON)
+			}
 			all := examine(c.Context(), file)
 			if asJSON {
 				if err := printJSON(c.OutOrStdout(), all); err != nil {
@@ -70,6 +75,8 @@ func doctorCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&file, "config", file, "configuration `file`")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "for programs")
+	cmd.Flags().BoolVar(&leave, "egress", false, "try to leave the board by every way, as each service's own user and sandbox")
+	cmd.Flags().StringVarP(&save, "output", "o", "", "with --egress: also write the report as JSON to this `file`")
 	return cmd
 }
 

@@ -78,6 +78,7 @@ func rootCommand() *cobra.Command {
 		hwCommand(),
 		healthCommand(),
 		unitsCommand(),
+		probeCommand(),
 		topCommand(),
 		imageCommand(),
 		provisionCommand(),

@@ -118,7 +118,7 @@ func appliance(ctx context.Context, file string) (walls.Appliance, error) {
 	if e.Threads > 0 {
 		a.EngineArgs = append(a.EngineArgs, "--threads", strconv.Itoa(e.Threads))
 	}
-	a.Memory = plannedMemory(c)
+	a.Model, a.Memory = e.Model, plannedMemory(c)
 	return a, err
 }
 

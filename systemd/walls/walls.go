@@ -46,6 +46,7 @@ type Appliance struct {
 	Devices    []string          // device nodes: /dev/gpiochip0, /dev/vcio
 	Time       []string          // NTP servers, as the configuration has them
 	EngineArgs []string
+	Model      string // path of the model's file; empty: the store's active one
 	Memory     uint64 // that the engine's plan needs, in bytes; 0: not known
 }
 
@@ -60,7 +61,7 @@ func Files(a Appliance) []File {
 	files := []File{
 		{"run/systemd/system/" + Daemon + ".d/" + dropIn, daemonDropIn(a)},
 		{"run/systemd/system/" + Engine + ".d/" + dropIn, engineDropIn(a)},
-		{EngineFile, fmt.Appendf(nil, "LINESIDE_ENGINE_ARGS=%s\n", strings.Join(a.EngineArgs, " "))},
+		{EngineFile, engineEnvironment(a)},
 		{NFTFile, Ruleset(a)},
 		{TimeFile, timeServers(a)},
 	}
@@ -126,6 +127,14 @@ func daemonDropIn(a Appliance) []byte {
 	return b.Bytes()
 }
 
+func engineEnvironment(a Appliance) []byte {
+	env := fmt.Appendf(nil, "LINESIDE_ENGINE_ARGS=%s\n", strings.Join(a.EngineArgs, " "))
+	if a.Model != "" {
+		env = fmt.Appendf(env, "LINESIDE_MODEL=%q\n", a.Model)
+	}
+	return env
+}
+
 // Memory above the plan: throttled first, then killed. The plan is exact to some percent; a
 // limit that is too low makes the engine crawl.
 const (
@@ -136,6 +145,9 @@ const (
 func engineDropIn(a Appliance) []byte {
 	var b bytes.Buffer
 	b.WriteString("# Made of lineside.toml and the model's plan by `lineside units apply`.\n[Service]\n")
+	if a.Model != "" { // the one file of its own that it may see
+		fmt.Fprintf(&b, "BindReadOnlyPaths=-%s\n", a.Model)
+	}
 	if a.Memory > 0 {
 		fmt.Fprintf(&b, "MemoryHigh=%d\nMemoryMax=%d\n", a.Memory/100*highPercent, a.Memory/100*maxPercent)
 	}
