@@ -34,6 +34,14 @@ func (d *Daemon) verb(verb, model string) (mqtt.Code, string) {
 	case "reload":
 		nudge(d.skills)
 		return mqtt.OK, "the skills are being read again"
+	case "update":
+		if d.Update == nil {
+			return mqtt.BadRequest, "this board is not updated over MQTT: it does not run from a Lineside card"
+		}
+		if err := d.Update(); err != nil {
+			return mqtt.Fault, "the update could not be asked for: " + err.Error()
+		}
+		return mqtt.OK, "the board looks for an update on its USB stick: events tell how it goes"
 	case "use-model":
 		switch {
 		case d.UseModel == nil:
@@ -46,7 +54,7 @@ func (d *Daemon) verb(verb, model string) (mqtt.Code, string) {
 		}
 		return mqtt.OK, "the model is being changed: the info topic tells when it has"
 	}
-	return mqtt.BadRequest, "unknown verb: drain, resume, reload and use-model are known"
+	return mqtt.BadRequest, "unknown verb: drain, resume, reload, use-model and update are known"
 }
 
 // Signal is what the lights say now.

@@ -101,6 +101,8 @@ type Options struct {
 	// nil permits everything; an empty adapter is none.
 	Permit    func(use licence.Class, adapter string) error
 	UseModel  func(name string) error // asks for another model; nil: it cannot be changed here
+	Update    func() error            // asks for an update from the USB stick; nil: there is none to ask
+	Notices   func() []Notice         // what the board's own system reports; nil: nothing
 	Sizes     Sizes                   // the smaller model for hard times; nil: there is none
 	About     About
 	Boot      string // new at every start
@@ -253,6 +255,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	if d.Sensor != nil {
 		work.Go(func() error { return d.watchBoard(workCtx) })
+	}
+	if d.Notices != nil {
+		work.Go(func() error { return d.watchNotices(workCtx) })
 	}
 	if d.Sizes != nil {
 		work.Go(func() error { return d.watchSize(workCtx) })

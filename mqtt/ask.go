@@ -184,7 +184,7 @@ type AdminAsk struct {
 }
 
 // Verbs are the admin verbs of the API.
-func Verbs() []string { return []string{"drain", "resume", "reload", "use-model"} }
+func Verbs() []string { return []string{"drain", "resume", "reload", "use-model", "update"} }
 
 // ParseAdmin reads an admin payload as strictly as an ask.
 func ParseAdmin(payload []byte) (AdminAsk, *Refusal) {

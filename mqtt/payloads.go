@@ -44,6 +44,8 @@ const (
 	EventEngineRestart = "engine_restart"
 	EventModelChanged  = "model_changed"
 	EventModelRefused  = "model_refused"
+	EventUpdate        = "update" // the board's system: being installed, tried, kept or given up
+	EventConfig        = "config" // the configuration on the card is wrong or missing
 )
 
 // Qualities of a reading, as Sparkplug counts them.
@@ -239,7 +241,7 @@ type Health struct {
 type Event struct {
 	V      int            `json:"v" doc:"version of this shape" schema:"const=1"`
 	Board  string         `json:"board" doc:"the board's id" schema:"id"`
-	Event  string         `json:"event" doc:"what happened" schema:"enum=throttle|drain|audit_full|denied|engine_restart|model_changed|model_refused"`
+	Event  string         `json:"event" doc:"what happened" schema:"enum=throttle|drain|audit_full|denied|engine_restart|model_changed|model_refused|update|config"`
 	Why    string         `json:"why" doc:"one sentence"`
 	Client string         `json:"client,omitempty" doc:"denied: who" schema:"optional,id"`
 	Data   map[string]any `json:"data,omitempty" doc:"numbers that belong to it" schema:"optional"`

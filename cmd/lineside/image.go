@@ -20,6 +20,7 @@ asks for rights.`,
 	}
 	cmd.AddCommand(
 		imageFlashCommand(), imageProvisionCommand(), imageInspectCommand(), imageVerifyCommand(),
+		imageUpdateCommand(), imageInstallCommand(),
 		imageSlotsCommand(), imageLayoutCommand(), imageBackendCommand(),
 	)
 	return cmd

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"lineside/image/layout"
+	"lineside/image/notice"
 	"lineside/image/slots"
 )
 
@@ -154,7 +155,9 @@ func slotsCommitCommand() *cobra.Command {
 	cmd.RunE = func(c *cobra.Command, _ []string) error {
 		did, err := board(*root).Commit()
 		if did {
-			fmt.Fprintln(c.OutOrStdout(), "the running system is kept")
+			const kept = "the running system is kept"
+			fmt.Fprintln(c.OutOrStdout(), kept)
+			err = errors.Join(err, notice.Put(*root, notice.Notice{Name: updateNotice, Why: kept}))
 		}
 		return err
 	}
@@ -200,6 +203,7 @@ func slotsReconcileCommand() *cobra.Command {
 		if r.Text == "" {
 			return err
 		}
+		err = errors.Join(err, noteOutcome(*root, r))
 		if *asJSON {
 			return errors.Join(printJSON(c.OutOrStdout(), r), err)
 		}

@@ -12,6 +12,7 @@ import (
 
 	"lineside/daemon/config"
 	"lineside/image/layout"
+	"lineside/image/notice"
 	"lineside/image/provision"
 )
 
@@ -42,6 +43,7 @@ STATUS.txt there. A mistake leaves the configuration from before in use.`,
 		if o.Root == "/" {
 			err = errors.Join(err, nameHost(r.Dir))
 		}
+		err = errors.Join(err, noteConfig(o.Root, r))
 		out := c.OutOrStdout()
 		if *asJSON {
 			return errors.Join(printJSON(out, r), err)
@@ -55,6 +57,18 @@ STATUS.txt there. A mistake leaves the configuration from before in use.`,
 		return err
 	}
 	return cmd
+}
+
+// noteConfig tells the daemon, for its lamp.
+func noteConfig(root string, r provision.Result) error {
+	const name = "config"
+	switch r.State {
+	case provision.Kept:
+		return notice.Put(root, notice.Notice{Name: name, Condition: "config_wrong", Why: "the card's lineside.toml is wrong, the one before is in use: its STATUS.txt says what to mend"})
+	case provision.Default:
+		return notice.Put(root, notice.Notice{Name: name, Condition: "config_missing", Why: "there is no good lineside.toml on the card: its STATUS.txt says what to mend"})
+	}
+	return notice.Clear(root, name)
 }
 
 // boardLines say on STATUS.txt which board this is.

@@ -71,6 +71,7 @@ func assemble(c config.Config, stderr io.Writer) (*house, error) {
 	if err := h.openBoard(&o); err != nil {
 		return nil, err
 	}
+	openImage("/", c, &o)
 	if o.Store, err = store.Open(c.Store.Dir, int64(c.Store.MaxBytes)); o.Store == nil {
 		return nil, err
 	} else if err != nil {

@@ -42,6 +42,8 @@ const (
 	SupplyWasLow                   // undervoltage since boot
 	FanStopped                     // a fan is driven but does not turn
 	LicenceDue                     // the model's licence asks for the owner
+	ConfigWrong                    // lineside.toml on the card is wrong; the one before is in use
+	UpdateFailed                   // an update did not hold; the version before runs
 	TooHot                         // refusing for heat
 	LowMemory                      // refusing for memory
 	SupplyLow                      // undervoltage now
@@ -58,6 +60,7 @@ const (
 	NoSensors                      // no temperature can be read
 	AuditFull                      // the audit log cannot be written
 	Fault                          // anything else that stops answers
+	ConfigMissing                  // the card has no good lineside.toml and never had
 	conditions
 )
 
@@ -85,6 +88,8 @@ var conditionTable = [conditions]conditionInfo{
 	SupplyWasLow:  {"supply_was_low", Maintenance, "the supply was too weak since start", "Check the power supply and its cable."},
 	FanStopped:    {"fan_stopped", Maintenance, "the fan does not turn", "Clean or replace the fan."},
 	LicenceDue:    {"licence_due", Maintenance, "the model's licence is not accepted", "Run lineside model licences."},
+	ConfigWrong:   {"config_wrong", Maintenance, "the card's lineside.toml is wrong", "Read STATUS.txt on the card."},
+	UpdateFailed:  {"update_failed", Maintenance, "an update did not hold", "Run lineside image slots on the board."},
 	TooHot:        {"too_hot", OutOfSpec, "too hot", "Check the cabinet's cooling. It recovers by itself."},
 	LowMemory:     {"low_memory", OutOfSpec, "too little memory", "Stop other programs. It recovers by itself."},
 	SupplyLow:     {"supply_low", OutOfSpec, "the supply is too weak", "Check the power supply and its cable."},
@@ -101,6 +106,7 @@ var conditionTable = [conditions]conditionInfo{
 	NoSensors:     {"no_sensors", Failure, "no temperature can be read", "Run lineside hw. Work stops to be safe."},
 	AuditFull:     {"audit_full", Failure, "the audit log cannot be written", "Free space for the audit log."},
 	Fault:         {"fault", Failure, "fault", "Run lineside doctor; read the journal."},
+	ConfigMissing: {"config_missing", Failure, "there is no configuration", "Read STATUS.txt on the card."},
 }
 
 // ID names the condition in events and in the journal: "too_hot".
