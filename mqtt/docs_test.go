@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -159,4 +160,48 @@ func TestNodeRedFlow(t *testing.T) {
 			t.Errorf("%s retains asks", n.ID)
 		}
 	}
+}
+
+// TestStructuredText: the function block's ask is one that a board takes, on topics of
+// the API, and its blocks are closed.
+func TestStructuredText(t *testing.T) {
+	b, err := os.ReadFile("../docs/mqtt/ask.st")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(b)
+	part := func(from, to string) string { // with names in place of the variables
+		_, rest, _ := strings.Cut(text, from)
+		rest, _, _ = strings.Cut(rest, to)
+		return literals(strings.NewReplacer("sBoard", "'b03'", "sClient", "'plc1'", "sCode", "'E42'", "sId", "'p1'", "REAL_TO_STRING(rValue)", "'7.130000E+001'").Replace(rest))
+	}
+	for topic, kind := range map[string]mqtt.Kind{part("fbSub(", "iQoS"): mqtt.KindAnswer, part("fbPublish(", "sPayload"): mqtt.KindAskSkill} {
+		if a, err := (mqtt.Topics{}).Parse(topic); err != nil || a.Kind != kind || a.Client != "plc1" || a.Board != "b03" {
+			t.Errorf("topic %q is %+v: %v", topic, a, err)
+		}
+	}
+	payload := part("sPayload := ", "xBusy := TRUE")
+	ask, refusal := mqtt.ParseAsk([]byte(payload), mqtt.Limits{})
+	if refusal != nil || ask.ID != "p1" || string(ask.Args) != `{"code":"E42","value":7.130000E+001}` || ask.MaxChars == 0 {
+		t.Errorf("the ask is %s: %v", payload, refusal)
+	}
+	for _, word := range []string{"FUNCTION_BLOCK", "FUNCTION", "IF", "FOR", "VAR(_INPUT|_OUTPUT)?"} {
+		opened := regexp.MustCompile(`(?m)^\s*`+word+`\b`).FindAllString(text, -1)
+		name, _, _ := strings.Cut(word, "(")
+		closed := regexp.MustCompile(`(?m)^\s*END_`+name+`\b`).FindAllString(text, -1)
+		if len(opened) == 0 || len(opened) != len(closed) {
+			t.Errorf("%d times %s, %d times END_%s", len(opened), name, len(closed), name)
+		}
+	}
+}
+
+// literals joins the string literals of a line.
+func literals(line string) string {
+	var all string
+	for i, part := range strings.Split(line, "'") {
+		if i%2 == 1 {
+			all += part
+		}
+	}
+	return all
 }

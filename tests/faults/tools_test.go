@@ -31,6 +31,9 @@ func TestTools(t *testing.T) {
 		{[]string{"ask", "--broker", w.broker.URL(), "--skill", "alarm", "--args", `{"code":"E00"}`}, []string{"No fault.", "by alarm@1, without the model"}, 0},
 		{[]string{"ask", "--broker", w.broker.URL(), "--mqtt", "3.1.1", "--skill", "none", "--json"}, []string{`"code":11`, "unknown_skill"}, 1},
 		{[]string{"skill", "test", "--ask", "--broker", w.broker.URL(), filepath.Join(w.dir, "try.toml")}, []string{"alarm@1 example 1 in", "ok    alarm@1: 2 examples"}, 0},
+		{[]string{"conform", "--broker", w.broker.URL(), "--board", "b03", "--client", "kit"}, []string{"an ask gets exactly one answer", "Correlation Data"}, 0},
+		{[]string{"conform", "--broker", w.broker.URL(), "--board", "b03", "--client", "kit", "--mqtt", "3.1.1"}, []string{"the same id with another payload gets 16"}, 0},
+		{[]string{"homeassistant", "--broker", w.broker.URL(), "--board", "b03"}, []string{"b03"}, 0},
 		{[]string{"doctor", "--config", filepath.Join(w.dir, "lineside.toml")}, []string{"ok    engine    scripted, 2 slots", "ok    broker", "ok    skills    1 in"}, 1}, // the model's file is made up
 		{[]string{"audit", "verify", filepath.Join(w.dir, "audit")}, []string{"good: "}, 0},
 	} {
