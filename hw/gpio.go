@@ -170,6 +170,22 @@ func (b *Button) Run(ctx context.Context, pressed func(Press)) error {
 	return nil
 }
 
+// Held reports whether the button is down now and stays down for d: a wish that is made
+// by holding it while the board starts.
+func (b *Button) Held(ctx context.Context, d time.Duration) bool {
+	down := func() bool { return ctx.Err() == nil && bool(b.pin.Read()) == b.inverted }
+	for until := time.Now().Add(d); time.Now().Before(until); {
+		if !down() {
+			return false
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	return down()
+}
+
 // buttonState follows one button. next is pure.
 type buttonState struct {
 	down  bool

@@ -294,3 +294,27 @@ func TestButton(t *testing.T) {
 		}
 	})
 }
+
+func TestHeld(t *testing.T) {
+	for name, c := range map[string]struct {
+		released time.Duration // 0: at once
+		want     bool
+	}{"not at all": {0, false}, "short": {3 * time.Second, false}, "long": {11 * time.Second, true}} {
+		synctest.Test(t, func(t *testing.T) {
+			pin := &gpiotest.Pin{N: "17", EdgesChan: make(chan gpio.Level, 1)}
+			b, err := hw.OpenButton("gpio:pinctrl-rp1/17", false, func(string, string) (gpio.PinIO, error) { return pin, nil })
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := pin.Out(gpio.Level(c.released == 0)); err != nil {
+				t.Fatal(err)
+			}
+			time.AfterFunc(c.released, func() { _ = pin.Out(gpio.High) })
+			synctest.Wait()
+			if got := b.Held(t.Context(), 10*time.Second); got != c.want {
+				t.Errorf("%s: held %v, want %v", name, got, c.want)
+			}
+			time.Sleep(20 * time.Second)
+		})
+	}
+}

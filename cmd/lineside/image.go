@@ -20,7 +20,7 @@ asks for rights.`,
 	}
 	cmd.AddCommand(
 		imageFlashCommand(), imageProvisionCommand(), imageInspectCommand(), imageVerifyCommand(),
-		imageUpdateCommand(), imageInstallCommand(),
+		imageUpdateCommand(), imageInstallCommand(), imageBuildCommand(), imageSignCommand(),
 		imageSlotsCommand(), imageLayoutCommand(), imageBackendCommand(),
 	)
 	return cmd

@@ -123,14 +123,7 @@ func (i *installation) install(c *cobra.Command, bundle string) error {
 
 // newer refuses a downgrade.
 func newer(version, running string) error {
-	if running == "" {
-		return nil
-	}
-	order, err := release.Compare(version, running)
-	switch {
-	case err != nil:
-		return fmt.Errorf("whether version %s is newer than %s is unknown: %w: --allow-older installs it", version, running, err)
-	case order < 0:
+	if running != "" && release.Compare(version, running) < 0 {
 		return fmt.Errorf("version %s is older than %s, which runs: --allow-older installs it all the same", version, running)
 	}
 	return nil

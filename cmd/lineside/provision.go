@@ -1,16 +1,19 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"lineside/daemon/config"
+	"lineside/hw"
 	"lineside/image/layout"
 	"lineside/image/notice"
 	"lineside/image/provision"
@@ -39,6 +42,9 @@ STATUS.txt there. A mistake leaves the configuration from before in use.`,
 		if o.Boot == layout.SelectorDir {
 			o.Writable = writableSelector
 		}
+		if o.Root == "/" {
+			o.Pressed = func() bool { return resetHeld(c.Context(), o.Data) }
+		}
 		r, err := provision.Run(o)
 		if o.Root == "/" {
 			err = errors.Join(err, nameHost(r.Dir))
@@ -57,6 +63,20 @@ STATUS.txt there. A mistake leaves the configuration from before in use.`,
 		return err
 	}
 	return cmd
+}
+
+// holdToReset is how long the button is held at a start for a factory reset.
+const holdToReset = 10 * time.Second
+
+// resetHeld reports whether the button that the imported configuration names is held. A
+// board that does not know its button is reset by the card.
+func resetHeld(ctx context.Context, data string) bool {
+	c, err := config.Load(filepath.Join(data, filepath.Base(layout.ConfigDir), "current", layout.ConfigFile))
+	if err != nil || c.HW.Button == "" {
+		return false
+	}
+	b, err := hw.OpenButton(c.HW.Button, false, nil)
+	return err == nil && b.Held(ctx, holdToReset)
 }
 
 // noteConfig tells the daemon, for its lamp.

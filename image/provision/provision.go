@@ -35,6 +35,8 @@ type Options struct {
 	Root   string // what goes to /run lands below this folder
 	Policy Policy
 	Board  string // lines about the board for STATUS.txt
+	// Pressed reports whether the board's button asks for a factory reset. nil: never.
+	Pressed func() bool
 	// Writable makes Boot writable, and read-only again. nil: it is.
 	Writable func() (release func() error, err error)
 }
@@ -60,7 +62,7 @@ func Run(o Options) (Result, error) {
 		}
 	}
 	everything, asked := resetAsked(o.Boot)
-	if asked {
+	if asked || o.Pressed != nil && o.Pressed() {
 		note(Reset(o.Data, everything))
 		r.Reset = true
 	}
@@ -118,7 +120,7 @@ func (o Options) writeCard(r *Result, plan *Plan, imported bool, trouble error) 
 		}
 	}
 	if r.Reset {
-		errs = append(errs, os.Remove(filepath.Join(o.Boot, layout.ResetFile)))
+		errs = append(errs, remove(filepath.Join(o.Boot, layout.ResetFile)), remove(filepath.Join(o.Boot, layout.ResetFile+".txt")))
 	}
 	if err := replace(filepath.Join(o.Boot, layout.StatusFile), []byte(text), 0o644, nil); err != nil {
 		errs = append(errs, fmt.Errorf("write %s: %w", layout.StatusFile, err))

@@ -319,6 +319,22 @@ func TestReset(t *testing.T) {
 	}
 }
 
+// TestButton resets once, while the button is held.
+func TestButton(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	w.run()
+	held := true
+	w.opts.Pressed = func() bool { return held }
+	if r := w.run(); !r.Reset || r.State != provision.Default {
+		t.Errorf("%+v", r)
+	}
+	held = false
+	if r := w.run(); r.Reset {
+		t.Errorf("%+v", r)
+	}
+}
+
 // TestMistakes has one row for each thing that a technician gets wrong.
 func TestMistakes(t *testing.T) {
 	cert, key := pair(t)
