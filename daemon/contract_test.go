@@ -3,6 +3,8 @@ package daemon
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -180,6 +182,47 @@ func TestInfo(t *testing.T) {
 			if qos := map[bool]byte{true: 0, false: 1}[m.Topic == topics.Health()]; m.Retain != retained || m.QoS != qos {
 				t.Errorf("%s has QoS %d, retain %v", m.Topic, m.QoS, m.Retain)
 			}
+		}
+		h.stop()
+	})
+}
+
+// TestVerbs: what an operator may do, and what the board says to it.
+func TestVerbs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var wanted []string
+		h := open(t, func(o *Options) {
+			o.Config.MQTT.Operators = []string{"ops"}
+			o.UseModel = func(name string) error {
+				wanted = append(wanted, name)
+				if name == "none" {
+					return errors.New("no model of that name is on this board")
+				}
+				return nil
+			}
+		})
+		for i, tt := range []struct {
+			verb, payload string
+			code          mqtt.Code
+			text          string
+		}{
+			{"reload", `{"id":"0"}`, mqtt.OK, "read again"},
+			{"use-model", `{"id":"1","model":"small"}`, mqtt.OK, "being changed"},
+			{"use-model", `{"id":"2","model":"none"}`, mqtt.Denied, "no model of that name"},
+			{"use-model", `{"id":"3"}`, mqtt.BadRequest, "missing"},
+			{"explode", `{"id":"4"}`, mqtt.BadRequest, "unknown verb"},
+			{"drain", `{"id":5}`, mqtt.BadRequest, "must be a string"},
+		} {
+			h.send(topics.Admin("ops", tt.verb), tt.payload)
+			after(time.Second)
+			all := h.bus.on(topics.AdminReply("ops"))
+			var a mqtt.AdminAnswer
+			if len(all) != i+1 || json.Unmarshal([]byte(all[i]), &a) != nil || a.ID != fmt.Sprint(i) || a.Code != tt.code || a.Verb != tt.verb || !strings.Contains(a.Text, tt.text) {
+				t.Errorf("%s %s: %v", tt.verb, tt.payload, all)
+			}
+		}
+		if len(wanted) != 2 {
+			t.Errorf("models asked for: %v", wanted)
 		}
 		h.stop()
 	})

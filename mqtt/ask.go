@@ -212,6 +212,9 @@ func ParseAdmin(payload []byte) (AdminAsk, *Refusal) {
 		err = errors.New("the field \"id\" is missing")
 	}
 	if err != nil {
+		if a.ID == "" {
+			a.ID = findID(payload, DefaultMaxBytes)
+		}
 		return AdminAsk{}, refuse(BadRequest, a.ID, "%v", err)
 	}
 	return AdminAsk{ID: a.ID, Model: model}, nil

@@ -65,6 +65,8 @@ dir = "%[3]s/skills"
 dir = "%[3]s/audit"
 [store]
 dir = "%[3]s/state"
+[licence]
+dir = "%[3]s/models"
 `, url, *version, dir, perMinute),
 	}
 	for name, text := range files {
