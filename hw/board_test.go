@@ -42,7 +42,7 @@ func openRoot(t testing.TB, dir string) *hw.Board {
 
 // TestBoards holds every fixture's whole report to a golden file.
 func TestBoards(t *testing.T) {
-	for _, b := range hwtest.Boards() {
+	for _, b := range append(hwtest.Boards(), hwtest.Hostile()) {
 		t.Run(b.Name, func(t *testing.T) {
 			_, board := open(t, b)
 			var s hw.Sample

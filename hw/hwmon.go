@@ -29,7 +29,9 @@ func (b *Board) findHwmon() {
 			b.findTemps(base, chip)
 		}
 	}
+	rails = append(rails, b.findOldRails()...)
 	b.totalPower(rails)
+	b.findOldFan()
 	b.findPMIC()
 }
 
@@ -119,18 +121,25 @@ func (b *Board) findRails(base string) (rails []rail) {
 			continue
 		}
 		volts, amps := base+"in"+n+"_input", base+"curr"+n+"_input"
-		name = b.unique(Voltage, name, volts)
-		b.addFile(Voltage, name, volts, scaled(0.001))
-		b.addFile(Current, name, amps, signed(0.001))
+		r := b.addRail(name, volts, amps)
 		for _, level := range []string{"max", "crit"} {
 			if alarm := base + "curr" + n + "_" + level + "_alarm"; b.tree.has(alarm) {
-				b.addFile(PowerAlarm, name+"-"+level, alarm, scaled(1))
+				b.addFile(PowerAlarm, r.name+"-"+level, alarm, scaled(1))
 			}
 		}
-		rails = append(rails, rail{name, b.index(Voltage, name), b.index(Current, name)})
-		b.derivedPower(rails[len(rails)-1])
+		rails = append(rails, r)
 	}
 	return rails
+}
+
+// addRail adds a channel's voltage, current and power.
+func (b *Board) addRail(name, volts, amps string) rail {
+	name = b.unique(Voltage, name, volts)
+	b.addFile(Voltage, name, volts, scaled(0.001))
+	b.addFile(Current, name, amps, signed(0.001))
+	r := rail{name, b.index(Voltage, name), b.index(Current, name)}
+	b.derivedPower(r)
+	return r
 }
 
 func (b *Board) index(kind Kind, name string) int {
@@ -202,7 +211,7 @@ func (b *Board) findPMIC() {
 		}
 		out[0], out[1], err = pmicTotals(text)
 		return err
-	}}, reading(Voltage, "EXT5V", "dev/vcio"), reading(Power, "total", "dev/vcio"))
+	}}, reading(Voltage, "EXT5V", "dev/vcio"), reading(Power, b.unique(Power, "total", "dev/vcio"), "dev/vcio"))
 }
 
 // pmicTotals finds the input voltage and adds volts × amps of every rail.

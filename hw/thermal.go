@@ -24,6 +24,9 @@ func (b *Board) findThermal() {
 	}
 }
 
+// fanTrip is the temperature below which a passive trip is a fan's: some boards start theirs so.
+const fanTrip = 55 // °C
+
 // trips reads a zone's limits in °C: High from its lowest passive or hot trip,
 // where the kernel starts to slow things down, Crit from its critical one.
 // Active trips only turn fans.
@@ -44,7 +47,7 @@ func (b *Board) trips(base string) (high, crit float64) {
 		}
 		switch kind {
 		case "passive", "hot":
-			if high == 0 || t < high {
+			if t >= fanTrip && (high == 0 || t < high) {
 				high = t
 			}
 		case "critical":

@@ -27,7 +27,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{Dir: "testdata/script", Cmds: map[string]func(*testscript.TestScript, bool, []string){
 		"card": writeCard,
 	}, Setup: func(e *testscript.Env) error {
-		for _, b := range hwtest.Boards() { // $WORK/boards/NAME for the hardware commands
+		for _, b := range append(hwtest.Boards(), hwtest.Hostile()) { // $WORK/boards/NAME for the hardware commands
 			if err := b.Write(filepath.Join(e.WorkDir, "boards", b.Name)); err != nil {
 				return err
 			}

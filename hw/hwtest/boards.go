@@ -133,6 +133,118 @@ func Pi5() Board {
 	return t.Board
 }
 
+// Pi3 is a Raspberry Pi 3 B+ with 1 GB, on Raspberry Pi's kernel: its soft limit is 60 °C.
+func Pi3() Board {
+	t := newTree("pi3")
+	t.deviceTree("Raspberry Pi 3 Model B Plus Rev 1.3", "00000000a1b2c3d4", "raspberrypi,3-model-b-plus", "brcm,bcm2837")
+	t.memory(930956)
+	t.cpus(4, "6.12.34+rpt-rpi-v8")
+	t.policy(0, 1400000, 1400000)
+	t.Temp = t.zone(0, "cpu-thermal", 49388, trip{"critical", 110000})
+	t.Limit = 60
+	t.hwmon(0, "cpu_thermal", map[string]string{"temp1_input": "49388", "temp1_crit": "110000"})
+	t.hwmon(1, "rpi_volt", map[string]string{"in0_lcrit_alarm": "0"})
+	t.Throttled = "sys/devices/platform/soc/soc:firmware/get_throttled"
+	t.Files[t.Throttled] = "0\n"
+	t.led("ACT", piTriggers)
+	t.led("PWR", strings.Replace(piTriggers, "[mmc0]", "mmc0", 1))
+	t.Files["sys/block/mmcblk0/device/type"] = "SD\n"
+	return t.Board
+}
+
+// CM4 is a Raspberry Pi Compute Module 4 with 8 GB and eMMC on a carrier without a fan,
+// on Debian's kernel, which has no get_throttled.
+func CM4() Board {
+	t := newTree("cm4")
+	t.deviceTree("Raspberry Pi Compute Module 4 Rev 1.1", "10000000deadbeef", "raspberrypi,4-compute-module", "brcm,bcm2711")
+	t.memory(7998456)
+	t.cpus(4, "6.1.0-37-arm64")
+	t.policy(0, 1500000, 1500000)
+	t.Temp = t.zone(0, "cpu-thermal", 44303, trip{"critical", 90000})
+	t.Limit = 80
+	t.hwmon(0, "cpu_thermal", map[string]string{"temp1_input": "44303", "temp1_crit": "90000"})
+	t.hwmon(1, "rpi_volt", map[string]string{"in0_lcrit_alarm": "0"})
+	t.Alarm = "sys/class/hwmon/hwmon1/in0_lcrit_alarm"
+	t.led("ACT", "none timer oneshot heartbeat cpu default-on [mmc0] pattern")
+	t.Files["sys/block/mmcblk0/device/type"] = "MMC\n"
+	t.Files["sys/block/mmcblk0/device/life_time"] = "0x03 0x02\n"
+	t.Files["sys/block/mmcblk0/device/pre_eol_info"] = "0x01\n"
+	return t.Board
+}
+
+// JetsonNano is a Jetson Nano 4 GB developer kit on JetPack 4: rails and fan have drivers of
+// that release, the kernel has no pressure figures and control groups of version 1.
+func JetsonNano() Board {
+	t := newTree("jetson-nano")
+	t.deviceTree("NVIDIA Jetson Nano Developer Kit", "1424018012345", "nvidia,p3449-0000-b00+p3448-0000-b00", "nvidia,jetson-nano", "nvidia,tegra210")
+	t.memory(4059120)
+	t.cpus(4, "4.9.337-tegra")
+	t.policy(0, 1479000, 1479000)
+	for path := range t.Files {
+		if strings.HasPrefix(path, "proc/pressure/") || strings.HasPrefix(path, "sys/fs/cgroup/") {
+			delete(t.Files, path)
+		}
+	}
+	t.Files["proc/self/cgroup"] = "5:memory:/system.slice/linesided.service\n1:name=systemd:/system.slice/linesided.service\n"
+	t.zone(0, "AO-therm", 41500)
+	tegra210 := []trip{{"hot", 98500}, {"critical", 102500}}
+	t.Temp = t.zone(1, "CPU-therm", 34000, tegra210...)
+	t.zone(2, "GPU-therm", 31000, trip{"hot", 100000}, trip{"critical", 103000})
+	t.zone(3, "PLL-therm", 31500, trip{"critical", 103000})
+	t.zone(4, "PMIC-Die", 100000) // a constant
+	t.zone(5, "thermal-fan-est", 33000, trip{"active", 51000}, trip{"active", 61000})
+	t.Limit = 98
+	const fan = "sys/devices/pwm-fan/"
+	t.Files[fan+"cur_pwm"] = "80\n"
+	t.Files[fan+"target_pwm"] = "80\n"
+	t.Files[fan+"tach_enable"] = "1\n"
+	t.Files[fan+"rpm_measured"] = "1915\n"
+	t.Fan = fan + "rpm_measured"
+	const ina = "sys/bus/i2c/drivers/ina3221x/6-0040/iio:device0/"
+	for i, r := range [][3]string{{"POM_5V_IN", "5032", "428"}, {"POM_5V_GPU", "5032", "0"}, {"POM_5V_CPU", "5024", "111"}} {
+		t.Files[fmt.Sprintf("%srail_name_%d", ina, i)] = r[0] + "\n"
+		t.Files[fmt.Sprintf("%sin_voltage%d_input", ina, i)] = r[1] + "\n"
+		t.Files[fmt.Sprintf("%sin_current%d_input", ina, i)] = r[2] + "\n"
+	}
+	t.gpu("sys/devices/57000000.gpu/", "57000000.gpu", "gpu", 0, 76800000)
+	t.Files["var/lib/nvpmodel/status"] = "pmode:0000\n"
+	t.Files["etc/nvpmodel.conf"] = "< POWER_MODEL ID=0 NAME=MAXN >\n< POWER_MODEL ID=1 NAME=5W >\n"
+	return t.Board
+}
+
+// XavierNX is a Jetson Xavier NX 8 GB developer kit on JetPack 5.
+func XavierNX() Board {
+	t := newTree("xavier-nx")
+	t.deviceTree("NVIDIA Jetson Xavier NX Developer Kit", "1422319012345", "nvidia,p3509-0000+p3668-0000", "nvidia,p3668-0000", "nvidia,tegra194")
+	t.memory(6856028)
+	t.cpus(6, "5.10.216-tegra")
+	for _, p := range []int{0, 2, 4} {
+		t.policy(p, 1190400, 1907200)
+	}
+	tegra194 := []trip{{"passive", 90500}, {"critical", 96000}}
+	t.Temp = t.zone(0, "CPU-therm", 38500, tegra194...)
+	t.zone(1, "GPU-therm", 37500, tegra194...)
+	t.zone(2, "AUX-therm", 37000, tegra194...)
+	t.zone(3, "AO-therm", 37500)
+	t.zone(4, "PMIC-Die", 50000)
+	t.Limit = 90
+	t.hwmon(0, "pwmfan", map[string]string{"pwm1": "77", "pwm1_enable": "1"}) // without a tachometer
+	dir := t.ina3221(1, [3]string{"VDD_IN", "5040", "704"}, [3]string{"VDD_CPU_GPU_CV", "5040", "80"}, [3]string{"VDD_SOC", "5040", "192"})
+	t.Alarm = dir + "curr1_crit_alarm"
+	t.gpu("sys/devices/17000000.gv11b/", "17000000.gv11b", "gv11b", 0, 114750000)
+	t.Files["var/lib/nvpmodel/status"] = "pmode:0008\n"
+	t.Files["etc/nvpmodel.conf"] = "< POWER_MODEL ID=0 NAME=MODE_15W_2CORE >\n< POWER_MODEL ID=8 NAME=MODE_20W_6CORE >\n"
+	return t.Board
+}
+
+// gpu adds a Jetson's GPU, busy in tenths of a percent, behind its class's link.
+func (t *tree) gpu(dir, dev, node string, load, hz int) {
+	t.Files[dir+"load"] = fmt.Sprintln(load)
+	t.Files[dir+"of_node/name"] = node + "\x00"
+	t.Files["sys/class/devfreq/"+dev+"/cur_freq"] = fmt.Sprintln(hz)
+	t.Links["sys/class/devfreq/"+dev+"/device"] = "../../../" + strings.TrimSuffix(strings.TrimPrefix(dir, "sys/"), "/")
+}
+
 // jetson adds what the Orin boards share.
 func (t *tree) jetson(gpuLoad int) {
 	off := "the zone is switched off" // what a read gives is no number
@@ -149,11 +261,7 @@ func (t *tree) jetson(gpuLoad int) {
 	t.zone(8, "tj-thermal", 47531, trip{"active", 51000}, trip{"active", 63000}, trip{"passive", 99000}, trip{"critical", 104500})
 	t.Limit = 99
 
-	gpu := "sys/devices/platform/bus@0/17000000.gpu/"
-	t.Files[gpu+"load"] = fmt.Sprintln(gpuLoad)
-	t.Files[gpu+"of_node/name"] = "ga10b\x00"
-	t.Files["sys/class/devfreq/17000000.gpu/cur_freq"] = "624750000\n"
-	t.Links["sys/class/devfreq/17000000.gpu/device"] = "../../../devices/platform/bus@0/17000000.gpu"
+	t.gpu("sys/devices/platform/bus@0/17000000.gpu/", "17000000.gpu", "ga10b", gpuLoad, 624750000)
 	t.Files["sys/class/devfreq/15340000.vic/device/of_node/name"] = "vic\x00"
 	t.Files["sys/class/devfreq/15340000.vic/cur_freq"] = "115200000\n"
 

@@ -33,7 +33,9 @@ type Board struct {
 }
 
 // Boards are all of them.
-func Boards() []Board { return []Board{Pi4(), Pi5(), OrinNano(), AGXOrin(), Generic(), PC()} }
+func Boards() []Board {
+	return []Board{Pi3(), Pi4(), CM4(), Pi5(), JetsonNano(), XavierNX(), OrinNano(), AGXOrin(), Generic(), PC()}
+}
 
 // Find returns the board of that name.
 func Find(name string) (Board, error) {
