@@ -44,9 +44,10 @@ const (
 	threadWait = 20 * time.Second
 	modelWait  = 5 * time.Minute
 
-	threadNeed = 3.0 // °C of forecast headroom before another thread
-	paceNeed   = 0.8 // °C before a pace notch
-	coolDown   = 5.0 // °C below the guarded temperature before refusing ends
+	threadNeed = 3.0  // °C of forecast headroom before another thread
+	plenty     = 12.0 // °C of it that nothing heats through soon: no need to wait long
+	paceNeed   = 0.8  // °C before a pace notch
+	coolDown   = 5.0  // °C below the guarded temperature before refusing ends
 
 	holdRung = 30 * time.Second // how long a rung is reported after it was needed
 	holdWeak = time.Minute      // how long a weak supply keeps the low rung
@@ -123,7 +124,7 @@ func heat(c Config, s State, in Input, d *Decision) State {
 
 // walk moves at most a few notches.
 func (s State) walk(l ladder, at time.Time, headroom float64) State {
-	need, wait := l.need(s.notch)
+	need, wait := l.need(s.notch, headroom)
 	if s.notch == 0 || headroom < need {
 		s.calm = at
 	}
@@ -139,7 +140,7 @@ func (s State) walk(l ladder, at time.Time, headroom float64) State {
 		if l.threadUp(s.notch) {
 			s.raised = at
 		}
-		s.notch--
+		s.notch -= l.raise(s.notch, headroom-need)
 		s.moved, s.calm = at, at
 	}
 	if s.notch == 0 && at.Sub(s.moved) > 10*time.Minute {

@@ -84,14 +84,24 @@ func (l ladder) threadUp(at int) bool { return at > 0 && l[at-1].threads > l[at]
 
 // need is the forecast headroom in °C that one notch up wants, and how long it
 // must last.
-func (l ladder) need(at int) (float64, time.Duration) {
+func (l ladder) need(at int, headroom float64) (float64, time.Duration) {
 	switch {
 	case l[at].small:
 		return coolDown, modelWait
-	case l.threadUp(at):
+	case l.threadUp(at) && headroom < plenty:
 		return threadNeed, threadWait
 	}
 	return paceNeed, raiseAfter
+}
+
+// raise is how many notches up spare headroom in °C allows at once: several of pace, one
+// of threads.
+func (l ladder) raise(at int, spare float64) int {
+	n := 1
+	for n < 1+int(spare/4) && n < at && !l[at].small && !l.threadUp(at) && !l.threadUp(at-n) {
+		n++
+	}
+	return n
 }
 
 // patience doubles the wait for threads that had to be taken back.
