@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -264,7 +265,7 @@ func CompileSchema(text []byte) (json.RawMessage, *jsonschema.Schema, error) {
 		return nil, nil, fmt.Errorf("must be a JSON Schema, an object")
 	}
 	c := jsonschema.NewCompiler()
-	c.UseLoader(jsonschema.SchemeURLLoader{})
+	c.UseLoader(closed{})
 	if err := c.AddResource("urn:schema", v); err != nil {
 		return nil, nil, fmt.Errorf("is no JSON Schema: %s", reason(err))
 	}
@@ -278,6 +279,11 @@ func CompileSchema(text []byte) (json.RawMessage, *jsonschema.Schema, error) {
 	}
 	return compact.Bytes(), s, nil
 }
+
+// closed loads nothing: a schema is one document.
+type closed struct{}
+
+func (closed) Load(string) (any, error) { return nil, errors.New("other documents are not read") }
 
 func (s *Skill) addCanned(doc *strict.Document, i int, f cannedFile) {
 	bad := func(format string, args ...any) {

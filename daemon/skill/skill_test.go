@@ -130,7 +130,7 @@ func TestParseErrors(t *testing.T) {
 		{"deadline", `"20s"`, `"20"`, 13, "with a unit"},
 		{"args no JSON", `'''{"type":"object"`, `'''{"type":object`, 14, "is no JSON"},
 		{"schema", `"maxLength":8`, `"maxLength":"8"`, 14, "is no JSON Schema"},
-		{"outside reference", `{"type":"number"}`, `{"$ref":"file:///etc/passwd"}`, 14, "is no JSON Schema"},
+		{"outside reference", `{"type":"number"}`, `{"$ref":"file:///etc/passwd"}`, 14, `"file:///etc/passwd": other documents are not read`},
 		{"canned against schema", `{"cause": "No fault."}`, `{"cause": 3}`, 18, "does not fit"},
 		{"canned by unknown", `{ code = "E00" }`, `{ colour = "red" }`, 18, "no argument of this skill"},
 		{"example", `{ code = "E42", value = 71.3 }`, `{ code = 42 }`, 28, "want string"},

@@ -112,88 +112,70 @@ func chatml(w *writer, turns []turn) {
 	w.text(inference.RoleAssistant + "\n")
 }
 
-// llama2 puts the system text into the first question, and begins every
-// question with BOS, as the model was trained.
-func llama2(w *writer, turns []turn) {
-	system := ""
-	for i, t := range turns {
-		switch t.role {
-		case inference.RoleSystem:
-			system = "<<SYS>>\n" + t.text + "\n<</SYS>>\n\n"
-			continue
-		case inference.RoleAssistant:
-			w.text(" " + t.text + " ")
-			w.special(w.meta.EOS)
-			continue
-		}
-		if system == "" {
-			w.lastAt(i, turns)
-		}
-		w.bos()
-		w.lead()
-		w.text("[INST] " + system)
-		if system != "" {
-			w.lastAt(i, turns)
-		}
-		w.text(t.text + " [/INST]")
-		system = ""
-	}
+// bracketed is what Llama 2 and the Mistrals have in common: only questions and
+// answers are turns, and the system text stands in the question after it.
+type bracketed struct {
+	system    func(text string) string
+	open, end func() // around a question
+	answer    func(text string)
 }
 
-// mistral is the format where the brackets are tokens of their own.
-func mistral(w *writer, turns []turn) {
-	w.bos()
+func (b bracketed) write(w *writer, turns []turn) {
 	system := ""
 	for i, t := range turns {
 		switch t.role {
 		case inference.RoleSystem:
-			system = t.text + "\n\n"
+			system = b.system(t.text)
 			continue
 		case inference.RoleAssistant:
-			w.lead()
-			w.text(t.text)
+			b.answer(t.text)
 			w.special(w.meta.EOS)
 			continue
 		}
 		if system == "" {
 			w.lastAt(i, turns)
 		}
-		w.special("[INST]")
-		w.lead()
+		b.open()
 		w.text(system)
 		if system != "" {
 			w.lastAt(i, turns)
 		}
 		w.text(t.text)
-		w.special("[/INST]")
+		b.end()
 		system = ""
 	}
+}
+
+// llama2 begins every question with BOS, as the model was trained.
+func llama2(w *writer, turns []turn) {
+	bracketed{
+		system: func(text string) string { return "<<SYS>>\n" + text + "\n<</SYS>>\n\n" },
+		open:   func() { w.bos(); w.lead(); w.text("[INST] ") },
+		end:    func() { w.text(" [/INST]") },
+		answer: func(text string) { w.text(" " + text + " ") },
+	}.write(w, turns)
+}
+
+// mistral is the format where the brackets are tokens of their own.
+func mistral(w *writer, turns []turn) {
+	w.bos()
+	bracketed{
+		system: func(text string) string { return text + "\n\n" },
+		open:   func() { w.special("[INST]"); w.lead() },
+		end:    func() { w.special("[/INST]") },
+		answer: func(text string) { w.lead(); w.text(text) },
+	}.write(w, turns)
 }
 
 // mistralPlain is the format of the first Mistral, where the brackets are text.
 func mistralPlain(w *writer, turns []turn) {
 	w.bos()
-	system := ""
-	for i, t := range turns {
-		switch t.role {
-		case inference.RoleSystem:
-			system = t.text + "\n\n"
-			continue
-		case inference.RoleAssistant:
-			w.text(" " + t.text)
-			w.special(w.meta.EOS)
-			continue
-		}
-		if system == "" {
-			w.lastAt(i, turns)
-		}
-		w.text(" [INST] " + system)
-		if system != "" {
-			w.lastAt(i, turns)
-		}
-		w.text(t.text + " [/INST]")
-		system = ""
-	}
+	bracketed{
+		system: func(text string) string { return text + "\n\n" },
+		open:   func() { w.text(" [INST] ") },
+		end:    func() { w.text(" [/INST]") },
+		answer: func(text string) { w.text(" " + text) },
+	}.write(w, turns)
 }
 
 // plain is for models that were trained on no format we know.
