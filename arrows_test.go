@@ -25,8 +25,9 @@ var arrows = map[string][]string{
 	"inference/chat":          {"inference", "inference/model/gguf"}, // templates stand in the file's header
 	"inference/constraint":    {"inference"},
 	"inference/serve":         {"inference"},
-	"inference/bench":         {"inference"},
+	"inference/bench":         {"inference", "inference/calibrate"},
 	"inference/engine":        {"inference", "inference/constraint", "inference/chat"},
+	"inference/calibrate":     {"inference/engine"},
 	"inference/llama":         {"inference", "inference/engine", "inference/model"},
 	"inference/model":         {"inference"},
 	// floor 2: policy

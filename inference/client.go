@@ -190,7 +190,7 @@ type Health struct {
 	Running  int     `json:"running,omitempty"`  // asks in slots
 	Waiting  int     `json:"waiting,omitempty"`  // asks in the queue
 	TokenSec float64 `json:"tokens_per_second,omitempty"`
-	Limits   Limits  `json:"limits,omitzero"` // as they stand; threads are 0 until they are set
+	Limits   Limits  `json:"limits,omitzero"` // as they stand
 }
 
 // Health asks how the engine is. While it loads this is no error.

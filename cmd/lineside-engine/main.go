@@ -45,6 +45,7 @@ type settings struct {
 	slots, ctx, threads, prefillThreads, chunk int
 	noPrefix, noJump, noLookup, mapped, lock   bool
 	rawStreams                                 int
+	calibrate                                  bool
 }
 
 // run is the program without its process.
@@ -63,11 +64,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var s settings
 	f.StringVar(&s.model, "model", "", "GGUF `file` of the model")
 	f.StringVar(&s.listen, "listen", "", "where to serve: unix:PATH or tcp:127.0.0.1:PORT (ignored where systemd hands over a socket)")
-	f.StringVar(&s.state, "state-dir", "", "`folder` for saved prefixes; empty: none are saved")
+	f.StringVar(&s.state, "state-dir", "", "`folder` for saved prefixes and the calibration; empty: neither is kept")
 	f.IntVar(&s.slots, "slots", 8, "asks answered at once")
 	f.IntVar(&s.ctx, "ctx", 4096, "tokens of all asks together")
-	f.IntVar(&s.threads, "threads", 0, "threads for decoding; 0: one a core")
-	f.IntVar(&s.prefillThreads, "prefill-threads", 0, "threads for prompts; 0: as --threads")
+	f.IntVar(&s.threads, "threads", 0, "threads for decoding; 0: as calibrated, or one a core")
+	f.IntVar(&s.prefillThreads, "prefill-threads", 0, "threads for prompts; 0: as calibrated, or as --threads")
 	f.IntVar(&s.chunk, "chunk", 64, "prompt tokens computed at once")
 	f.StringVar(&s.memory, "memory", "", "most memory to take, as `SIZE` like 1.5GB; empty: what is available")
 	f.BoolVar(&s.mapped, "mmap", false, "leave the weights in the file's pages: starts faster, decodes slower")
@@ -77,6 +78,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	f.BoolVar(&s.noLookup, "no-lookup", false, "guess nothing from the prompt, for measuring")
 	f.IntVar(&s.rawStreams, "raw-loop", 0, "serve nothing: decode `N` streams in a bare loop, print tokens a second as JSON, exit")
 	end := f.String("note-end", "", "count $SERVICE_RESULT in this state `folder` and end; for ExecStopPost=")
+	f.BoolVar(&s.calibrate, "calibrate", false, "serve nothing: find the best numbers of threads, keep them in --state-dir, print them as JSON lines, exit")
 	verbose := f.Bool("verbose", false, "log what llama.cpp says, too")
 	show := f.Bool("version", false, "print the version")
 	if err := f.Parse(args); err != nil {
@@ -95,7 +97,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return outcome(stderr, systemd.NoteEnd(*end, os.Getenv("SERVICE_RESULT")))
 	case s.model == "":
 		return misuse(stderr, "--model is missing")
-	case s.listen == "" && s.rawStreams == 0 && os.Getenv("LISTEN_FDS") == "":
+	case s.calibrate && s.state == "":
+		return misuse(stderr, "--calibrate needs --state-dir, where the result is kept")
+	case s.listen == "" && s.rawStreams == 0 && !s.calibrate && os.Getenv("LISTEN_FDS") == "":
 		return misuse(stderr, "--listen is missing")
 	}
 	level := slog.LevelInfo
@@ -104,9 +108,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	log := systemd.NewLogger(stderr, level)
 	slog.SetDefault(log)
-	if s.rawStreams > 0 {
+	switch {
+	case s.rawStreams > 0:
 		return outcome(stderr, rawLoop(ctx, s, stdout, stderr))
+	case s.calibrate:
+		return outcome(stderr, findThreads(ctx, s, stdout, stderr))
 	}
+	s.readThreads(log)
 	return outcome(stderr, serveModel(ctx, s, log, stderr))
 }
 

@@ -81,7 +81,8 @@ func serveModel(ctx context.Context, s settings, log *slog.Logger, stderr io.Wri
 		figures.engine.Store(eng)
 		srv.Ready(eng)
 		tell(log, notifier.Status("answers with "+eng.Health().Model))
-		log.Info("ready", "model", eng.Health().Model, "ctx", eng.Health().Context, "slots", eng.Health().Slots)
+		h := eng.Health()
+		log.Info("ready", "model", h.Model, "ctx", h.Context, "slots", h.Slots, "threads", h.Limits.DecodeThreads, "prefill_threads", h.Limits.PrefillThreads)
 		defer func() { tell(log, notifier.Stopping()) }()
 		return eng.Run(ctx)
 	})
@@ -166,18 +167,23 @@ func (s settings) engine(rt *llama.Runtime, adapters []string, formats int, log 
 	if err != nil {
 		return nil, err
 	}
-	name, err := f.Header.Text("general.name")
-	if err != nil || name == "" {
-		name = strings.TrimSuffix(filepath.Base(s.model), ".gguf")
-	}
 	key, err := stateKey(s.model, template.Name())
 	if err != nil {
 		return nil, err
 	}
 	return engine.New(rt, rt.Vocabulary(), template, engine.Options{
-		Model: name, Slots: s.slots, StateDir: s.state, StateKey: key, Log: log, FormatBytes: formats, Adapters: adapters,
+		Model: s.name(f.Header), Slots: s.slots, StateDir: s.state, StateKey: key, Log: log, FormatBytes: formats, Adapters: adapters,
+		DecodeThreads: s.threads, PrefillThreads: s.prefillThreads,
 		NoPrefixSharing: s.noPrefix, NoJumpForward: s.noJump, NoLookup: s.noLookup,
 	})
+}
+
+// name is the model's own name, or its file's.
+func (s settings) name(h *gguf.Header) string {
+	if name, err := h.Text("general.name"); err == nil && name != "" {
+		return name
+	}
+	return strings.TrimSuffix(filepath.Base(s.model), ".gguf")
 }
 
 // stateKey names what saved prefixes depend on: file, template and build. The

@@ -265,7 +265,8 @@ func (h *house) reload() {
 // engineCommand is how the engine is started here with a model.
 func engineCommand(c config.Config, model string) supervise.Command {
 	e := c.Engine
-	args := []string{"--model", model, "--listen", e.Socket, "--slots", strconv.Itoa(e.Slots), "--ctx", strconv.Itoa(e.Context)}
+	args := []string{"--model", model, "--listen", e.Socket, "--slots", strconv.Itoa(e.Slots), "--ctx", strconv.Itoa(e.Context),
+		"--state-dir", filepath.Join(c.Store.Dir, "engine")}
 	if e.Threads > 0 {
 		args = append(args, "--threads", strconv.Itoa(e.Threads))
 	}

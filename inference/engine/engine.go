@@ -43,6 +43,9 @@ type Options struct {
 	// only a conversation that goes on asks for again; 0 is a 32nd of the cache.
 	// Attention looks at every cell in use, so idle ones cost every pass time.
 	TailCells int
+	// DecodeThreads and PrefillThreads are what the runtime was opened with: most
+	// that SetLimits gives it. 0 is no bound.
+	DecodeThreads, PrefillThreads int
 	// FormatBytes is how much memory compiled formats may keep for asks to come; 64 MB.
 	FormatBytes int
 	// Adapters are the names of the LoRA adapters that the runtime has; it must be a

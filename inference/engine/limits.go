@@ -8,9 +8,10 @@ import (
 	"lineside/inference"
 )
 
-// fullLimits are those that an engine starts with. Threads are the runtime's own affair.
+// fullLimits are those that an engine starts with.
 func (e *Engine) fullLimits() inference.Limits {
 	return inference.Limits{
+		DecodeThreads: e.opt.DecodeThreads, PrefillThreads: e.opt.PrefillThreads,
 		Slots: e.opt.Slots, PacePercent: 100, Batch: aloneChunks * e.opt.Chunk,
 		PrefixBytes: int64(e.opt.PrefixCells) * int64(e.limits.CellBytes),
 	}
@@ -37,8 +38,8 @@ func (e *Engine) setDials(l inference.Limits) (shrinks bool) {
 	defer e.mu.Unlock()
 	d, full := &e.dials, e.fullLimits()
 	before := d.PrefixBytes
-	set(&d.DecodeThreads, l.DecodeThreads)
-	set(&d.PrefillThreads, l.PrefillThreads)
+	set(&d.DecodeThreads, atMost(l.DecodeThreads, full.DecodeThreads))
+	set(&d.PrefillThreads, atMost(l.PrefillThreads, full.PrefillThreads))
 	set(&d.Slots, min(l.Slots, full.Slots))
 	set(&d.PacePercent, l.PacePercent)
 	set(&d.Batch, min(l.Batch, full.Batch))
@@ -47,6 +48,14 @@ func (e *Engine) setDials(l inference.Limits) (shrinks bool) {
 		e.rt.SetThreads(cmp.Or(d.DecodeThreads, d.PrefillThreads), cmp.Or(d.PrefillThreads, d.DecodeThreads))
 	}
 	return d.PrefixBytes < before
+}
+
+// atMost is n, but no more than a bound that is there.
+func atMost(n, bound int) int {
+	if bound > 0 {
+		return min(n, bound)
+	}
+	return n
 }
 
 // set takes over a limit that was given.

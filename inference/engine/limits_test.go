@@ -19,7 +19,7 @@ import (
 func TestLimitsWhileRunning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log passes
-		h := open(t, enginetest.Config{EndOneIn: -1, PassTime: every(10 * time.Millisecond), OnPass: log.add}, engine.Options{Slots: 4})
+		h := open(t, enginetest.Config{EndOneIn: -1, PassTime: every(10 * time.Millisecond), OnPass: log.add}, engine.Options{Slots: 4, DecodeThreads: 2, PrefillThreads: 4})
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		for i := range 12 {
@@ -42,6 +42,12 @@ func TestLimitsWhileRunning(t *testing.T) {
 		}
 		if d, p := h.fake.Threads(); d != 1 || p != 3 {
 			t.Errorf("threads %d and %d, want 1 and 3", d, p)
+		}
+		if err := h.SetLimits(inference.Limits{DecodeThreads: 64, PrefillThreads: 64}); err != nil {
+			t.Fatal(err)
+		}
+		if d, p := h.fake.Threads(); d != 2 || p != 4 {
+			t.Errorf("threads %d and %d, want the 2 and 4 that it was started with", d, p)
 		}
 		before, at := h.Stats().Passes, time.Now()
 		if err := h.SetLimits(inference.Limits{PacePercent: 25}); err != nil {
