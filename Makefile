@@ -9,7 +9,7 @@ CGO     := eval "$$(tools/cgoenv.sh native)" &&
 FUZZ    ?= 10s
 export GOFLAGS ?= -buildvcs=false
 
-.PHONY: help deps build build-arm64 deb deb-arm64 deb-amd64 demo test test-go test-engine test-e2e test-arm64 test-fit vm demo-model demo-model-eval check lint race fuzz faults load bench clean
+.PHONY: help deps build build-arm64 deb deb-arm64 deb-amd64 demo test test-go test-engine test-e2e test-arm64 test-fit vm demo-model demo-model-eval check lint race soak fuzz faults load bench clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -87,6 +87,11 @@ lint:
 
 race:
 	@$(CGO) go test -race ./...
+
+soak: ## 10,000 random asks each: over the fake runtime under the race detector, and for real (takes most of an hour)
+	CGO_ENABLED=1 go test -race -count=1 -run TestSoak ./inference/engine
+	@$(CGO) LINESIDE_SOAK_ASKS=10000 go test -race -count=1 -timeout 60m -run TestSoak/fake -v ./tests/engine
+	@$(CGO) LINESIDE_SOAK_ASKS=10000 go test -count=1 -timeout 120m -run TestSoak/tiny -v ./tests/engine
 
 fuzz:
 	@FUZZ=$(FUZZ) tools/fuzz.sh

@@ -4,17 +4,12 @@ package engine_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
-	"os"
-	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"lineside/inference"
 	"lineside/inference/chat"
@@ -145,101 +140,4 @@ func TestRestart(t *testing.T) {
 			t.Errorf("%q with %d of %d tokens cached, before %q", res.Text, res.Usage.Cached, res.Usage.Prompt, want)
 		}
 	})
-}
-
-// TestSoak sends asks of many kinds and then counts cells, memory and files.
-func TestSoak(t *testing.T) {
-	asks := 3000
-	if testing.Short() {
-		asks = 150
-	}
-	e := open(t, engine.Options{Slots: 6, Queue: 12})
-	burst := func(n int) {
-		var wg sync.WaitGroup
-		for c := range 10 {
-			wg.Go(func() {
-				rng := rand.New(rand.NewPCG(uint64(c), uint64(n)))
-				for range n / 10 {
-					random(t, e, rng)
-				}
-			})
-		}
-		wg.Wait()
-	}
-	burst(asks / 3)
-	memory, files := resident(t), openFiles(t)
-	burst(asks)
-	if _, err := e.Generate(t.Context(), request(manual, "the last one"), nil); err != nil {
-		t.Fatal(err)
-	}
-	for end := time.Now().Add(5 * time.Second); e.Stats().Running > 0 && time.Now().Before(end); {
-		// the last step is being booked
-	}
-	if s := e.Stats(); s.CellsUsed != s.PrefixTokens || s.Running != 0 || s.Waiting != 0 || s.Faults != 0 {
-		t.Errorf("%d cells used, %d of the tree, %d running, %d waiting, %d faults", s.CellsUsed, s.PrefixTokens, s.Running, s.Waiting, s.Faults)
-	}
-	if now := openFiles(t); now > files {
-		t.Errorf("%d files open, %d before", now, files)
-	}
-	if now := resident(t); now > memory+32<<20 {
-		t.Errorf("%d MB resident, %d MB before", now>>20, memory>>20)
-	}
-}
-
-func random(t *testing.T, e *engine.Engine, rng *rand.Rand) {
-	r := request(strings.Repeat(manual, 1+rng.IntN(3)), fmt.Sprint("ask ", rng.IntN(100)))
-	r.MaxTokens = 1 + rng.IntN(80)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	switch rng.IntN(8) {
-	case 0:
-		cancel()
-	case 1:
-		defer time.AfterFunc(time.Duration(rng.IntN(30))*time.Millisecond, cancel).Stop()
-	case 2:
-		r.Deadline = time.Now().Add(time.Duration(rng.IntN(50)) * time.Millisecond)
-	case 3:
-		r.Sampling = inference.Sampling{Temperature: 1, TopP: .9}
-	case 4:
-		r.Messages[1].Content = strings.Repeat("far too long ", 500)
-	case 5:
-		r.Deterministic = rng.IntN(4) == 0
-	}
-	held := rng.IntN(2) == 0
-	if held {
-		r.Format = inference.Format{Kind: inference.FormatJSONSchema, Schema: json.RawMessage(schema)}
-	}
-	res, err := e.Generate(ctx, r, nil)
-	switch {
-	case err == nil && held && !json.Valid([]byte(res.Text)):
-		t.Errorf("answer %q is no JSON (%s)", res.Text, res.Finish)
-	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, inference.ErrBusy),
-		errors.Is(err, inference.ErrTooLong), errors.Is(err, inference.ErrSchema):
-	default:
-		t.Error(err)
-	}
-}
-
-// resident is the memory of this process in bytes.
-func resident(t *testing.T) int {
-	t.Helper()
-	b, err := os.ReadFile("/proc/self/statm")
-	if err != nil {
-		t.Skip(err)
-	}
-	var size, pages int
-	if _, err := fmt.Sscan(string(b), &size, &pages); err != nil {
-		t.Fatal(err)
-	}
-	return pages * os.Getpagesize()
-}
-
-// openFiles is how many files this process has open.
-func openFiles(t *testing.T) int {
-	t.Helper()
-	entries, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Skip(err)
-	}
-	return len(entries)
 }
