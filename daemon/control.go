@@ -264,6 +264,9 @@ func (d *Daemon) ModelChange(c swap.Change) {
 	case swap.Done:
 		d.event(mqtt.EventModelChanged, c.To+" answers from now on", "", data)
 		nudge(d.look)
+	case swap.Withdrawn:
+		d.event(mqtt.EventModelChanged, c.Why, "", map[string]any{"from": c.From})
+		nudge(d.look)
 	case swap.Refused:
 		d.event(mqtt.EventModelRefused, "the model stays as it was: "+c.Why, "", data)
 	}

@@ -73,13 +73,15 @@ const (
 	Began   Phase = "began"
 	Done    Phase = "done"
 	Refused Phase = "refused" // the model stays as it was
+
+	Withdrawn Phase = "withdrawn" // the running model may not run any more, and none does
 )
 
 // Change is one step of a change of model.
 type Change struct {
 	Phase    Phase
 	From, To string        // names of models
-	Why      string        // of Refused
+	Why      string        // of Refused and Withdrawn
 	Smaller  bool          // between the active model and its fallback, by the governor
 	Gap      time.Duration // for which asks had to wait; 0: the models ran side by side
 }
@@ -200,6 +202,9 @@ func (s *Swapper) Run(ctx context.Context) error {
 		}
 		if site, err := s.Models.Site(); err == nil {
 			s.site.Store(&site)
+		}
+		if err := s.outlawed(); err != nil {
+			s.withdraw(ctx, err)
 		}
 		if item, err := s.Models.Proposed(); err == nil {
 			s.proposed(ctx, item)
@@ -339,7 +344,12 @@ func (s *Swapper) after(ctx context.Context, item store.Item, lasting bool) (gap
 		return time.Since(start), ctx.Err()
 	}
 	s.lead(ctx, old.item)
-	back := s.make(old.item, old.place)
+	back := old
+	if old.item.ID != "" {
+		back = s.make(old.item, old.place)
+	} else {
+		back.ended = make(chan struct{})
+	}
 	back.run(ctx)
 	s.put(ctx, back)
 	if old.item.ID != "" {

@@ -114,6 +114,7 @@ type world struct {
 	up, most int // engines that run, and the most that ever did
 	broken   string
 	beside   bool
+	purged   bool
 	at       string // folder of the models
 	made     []*fake
 	changes  []swap.Change
@@ -146,8 +147,10 @@ func (w *world) pointed(i *store.Item) (store.Item, error) {
 	return *i, nil
 }
 
-func (w *world) Gate(store.Item) error {
-	if w.broken == "licence" {
+func (w *world) Gate(i store.Item) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.broken == "licence" && i.ID == "new" || w.purged {
 		return licence.ErrRefused
 	}
 	return nil
@@ -220,11 +223,11 @@ func (w *world) last() swap.Change {
 // begin runs a swapper on the model "old"; "new" is broken as told.
 func begin(t *testing.T, broken string, beside bool) (*world, *swap.Swapper) {
 	t.Helper()
-	w := &world{active: "old", broken: broken, beside: beside}
+	w := &world{active: "old", broken: broken, beside: beside, at: shelf(t)}
 	gated := w.broken
 	w.broken = ""
 	s, err := swap.New(swap.Options{
-		Models: w, First: item("old"), Room: w.room, Log: slog.New(slog.DiscardHandler),
+		Models: w, First: w.item("old"), Room: w.room, Log: slog.New(slog.DiscardHandler),
 		Start: func(i store.Item, _ int) (swap.Engine, swap.Process) {
 			f := &fake{w: w, name: i.ID}
 			if i.ID == "new" {
@@ -366,10 +369,61 @@ func TestLongChangeRefusesNewAsks(t *testing.T) {
 	})
 }
 
+// shelf is a folder with models' files.
+func shelf(t *testing.T) string {
+	t.Helper()
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"old", "new", "small", "bad", "gone"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// TestWithdrawn ends a model that was purged, or whose licence does not hold any more, and
+// takes the next.
+func TestWithdrawn(t *testing.T) {
+	for _, how := range []string{"licence", "removed"} {
+		for _, next := range []string{"", "load"} { // the next model is good, or does not load
+			synctest.Test(t, func(t *testing.T) {
+				w, s := begin(t, next, false)
+				w.mu.Lock()
+				w.purged = how == "licence"
+				w.mu.Unlock()
+				if how == "removed" {
+					if err := os.Remove(filepath.Join(w.at, "old")); err != nil {
+						t.Fatal(err)
+					}
+				}
+				time.Sleep(2 * time.Second)
+				h, err := s.Health(t.Context())
+				if _, _, up, _ := w.state(); up != 0 || err != nil || h.State != "failed" || s.Running().ID != "" || w.last().Phase != swap.Withdrawn {
+					t.Errorf("%s: %d engines, %+v %v, %+v", how, up, h, err, w.last())
+				}
+				if _, err := s.Generate(t.Context(), &inference.Request{}, nil); !errors.Is(err, inference.ErrNotReady) {
+					t.Errorf("%s: it still answers: %v", how, err)
+				}
+				w.mu.Lock()
+				w.purged = false
+				w.mu.Unlock()
+				propose(t, s, "new")
+				time.Sleep(10 * time.Second)
+				if got := s.Running().ID; (got == "new") != (next == "") {
+					t.Errorf("%s: afterwards %q runs", how, got)
+				}
+			})
+		}
+	}
+}
+
 // TestPermitAdapter asks the licence of an adapter too, and whether it belongs to the model.
 func TestPermitAdapter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{active: "old"}
+		w := &world{active: "old", at: shelf(t)}
 		first := w.item("old")
 		first.Manifest.Licence = licence.Apache20
 		s, err := swap.New(swap.Options{Models: w, First: first, Room: w.room, Log: slog.New(slog.DiscardHandler),
@@ -403,7 +457,7 @@ func TestSmaller(t *testing.T) {
 				t.Errorf("without a fallback: %v", err)
 			}
 			w.mu.Lock()
-			w.fallback = item("small")
+			w.fallback = w.item("small")
 			w.mu.Unlock()
 			limits := inference.Limits{DecodeThreads: 2}
 			if err := s.SetLimits(t.Context(), limits); err != nil {
@@ -487,15 +541,7 @@ func (u *unit) Generate(context.Context, *inference.Request, func(string) error)
 
 // TestUnit changes the model of an engine that the service manager runs.
 func TestUnit(t *testing.T) {
-	dir, err := filepath.EvalSymlinks(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"old", "new", "bad", "gone"} {
-		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	dir := shelf(t)
 	for _, tt := range []struct{ name, from, to, runs, why string }{
 		{"changed", "old", "new", "new", ""},
 		{"the first", "", "new", "new", ""},
