@@ -86,6 +86,7 @@ url = %q
 [limits]
 per_client_per_minute = 0
 queue = 256
+max_answer_tokens = 64
 [skills]
 dir = "%[3]s/skills"
 [audit]
@@ -97,7 +98,7 @@ dir = "%[3]s/models"
 `, p.broker.URL(), engine, p.dir), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	p.device = mqtttest.Observe(t, p.broker.URL(), "auto", "", "plc", []string{"llm/v1/+/status", "llm/v1/+/event"}, nil)
+	p.device = mqtttest.Observe(t, p.broker.URL(), "auto", "", "plc", []string{"llm/v1/+/status", "llm/v1/+/event", "llm/v1/+/skill/#"}, nil)
 	p.cmd = exec.Command(filepath.Join(bin, "linesided"), "--config", config)
 	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
 	if err := p.cmd.Start(); err != nil {

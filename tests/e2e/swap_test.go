@@ -26,7 +26,7 @@ import (
 
 // shelf is a board's store with the demo model, which is active, a tiny synthetic one, and
 // one that every check takes but the engine does not load.
-func shelf(t *testing.T, dir string) *store.Store {
+func shelf(t *testing.T, dir string) (*store.Store, minisign.PrivateKey) {
 	t.Helper()
 	pub, priv, err := minisign.GenerateKey(nil)
 	if err != nil {
@@ -61,34 +61,39 @@ func shelf(t *testing.T, dir string) *store.Store {
 	if err := os.WriteFile(oddFile, odd, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	why := &bundle.Override{Reason: "made for a test", By: "A. Muster", Date: "2026-11-24"}
-	for name, src := range map[string]bundle.Source{
-		"demo": {Weights: demoFile}, "tiny": {Weights: tiny, Override: why}, "odd": {Weights: oddFile, Override: why},
-	} {
-		src.Name, src.Texts, src.Origin, src.Now, src.Key = name, modeltest.Apache(t), "a test", time.Unix(100, 0), priv
-		out := filepath.Join(t.TempDir(), name)
-		if _, err := bundle.Make(t.Context(), src, out); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := s.Install(t.Context(), out, store.InstallOptions{}); err != nil {
-			t.Fatal(err)
-		}
-	}
+	put(t, s, bundle.Source{Name: "demo", Weights: demoFile, Key: priv})
+	put(t, s, bundle.Source{Name: "tiny", Weights: tiny, Override: because, Key: priv})
+	put(t, s, bundle.Source{Name: "odd", Weights: oddFile, Override: because, Key: priv})
 	if _, err := s.Activate("demo"); err != nil {
 		t.Fatal(err)
 	}
-	return s
+	return s, priv
+}
+
+var because = &bundle.Override{Reason: "made for a test", By: "A. Muster", Date: "2026-11-24"}
+
+// put bundles a model under our own licence and installs it.
+func put(t *testing.T, s *store.Store, src bundle.Source) {
+	t.Helper()
+	src.Texts, src.Origin, src.Now = modeltest.Apache(t), "a test", time.Unix(100, 0)
+	out := filepath.Join(t.TempDir(), src.Name)
+	if _, err := bundle.Make(t.Context(), src, out); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Install(t.Context(), out, store.InstallOptions{}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // systemd stands in for the unit of the engine: it starts the engine on the store's link,
 // and two seconds after it has ended again.
-func systemd(t *testing.T, dir string) {
+func systemd(t *testing.T, dir string, args ...string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var g sync.WaitGroup
 	g.Go(func() {
 		for ctx.Err() == nil {
-			cmd := exec.CommandContext(ctx, filepath.Join(programs(t), "lineside-engine"), "--model", filepath.Join(dir, "models", store.ActiveLink),
-				"--listen", "unix:"+dir+"/e.sock", "--slots", "4")
+			cmd := exec.CommandContext(ctx, filepath.Join(programs(t), "lineside-engine"), append([]string{
+				"--model", filepath.Join(dir, "models", store.ActiveLink), "--listen", "unix:" + dir + "/e.sock", "--slots", "4"}, args...)...)
 			_ = cmd.Run() // how it ends is linesided's to find out
 			select {
 			case <-ctx.Done():
@@ -189,7 +194,7 @@ func TestSwap(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			bin, dir := programs(t), t.TempDir()
-			s := shelf(t, dir)
+			s, _ := shelf(t, dir)
 			if tt.systemd {
 				systemd(t, dir)
 			}
