@@ -127,7 +127,11 @@ func modelListCommand() *cobra.Command {
 			if !i.Verified.IsZero() {
 				verified = i.Verified.Format(time.DateOnly)
 			}
-			rows = append(rows, []string{i.Manifest.Name, string(i.State), fit.Size(uint64(i.Manifest.Bytes())), string(i.Manifest.Licence),
+			state := string(i.State)
+			if i.Fallback {
+				state += ", fallback"
+			}
+			rows = append(rows, []string{i.Manifest.Name, state, fit.Size(uint64(i.Manifest.Bytes())), string(i.Manifest.Licence),
 				i.Manifest.Facts.Quantization, i.ID[:min(12, len(i.ID))], verified})
 		}
 		if err := table(c.OutOrStdout(), rows); err != nil {

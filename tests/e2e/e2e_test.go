@@ -60,11 +60,12 @@ spawn = true
 program = %q
 model = %q
 socket = "unix:%s/e.sock"
-`, filepath.Join(bin, "lineside-engine"), model, dir))
+`, filepath.Join(bin, "lineside-engine"), model, dir), 256)
 }
 
-// board runs a board with its files in dir and a configuration of its engine.
-func board(t *testing.T, dir, engine string) *plant {
+// board runs a board with its files in dir, a configuration of its engine, and answers of at
+// most so many tokens.
+func board(t *testing.T, dir, engine string, tokens int) *plant {
 	t.Helper()
 	bin := programs(t)
 	p := &plant{t: t, dir: dir}
@@ -86,16 +87,16 @@ url = %q
 [limits]
 per_client_per_minute = 0
 queue = 256
-max_answer_tokens = 64
+max_answer_tokens = %d
 [skills]
-dir = "%[3]s/skills"
+dir = "%[4]s/skills"
 [audit]
-dir = "%[3]s/audit"
+dir = "%[4]s/audit"
 [store]
-dir = "%[3]s/state"
+dir = "%[4]s/state"
 [licence]
-dir = "%[3]s/models"
-`, p.broker.URL(), engine, p.dir), 0o644); err != nil {
+dir = "%[4]s/models"
+`, p.broker.URL(), engine, tokens, p.dir), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	p.device = mqtttest.Observe(t, p.broker.URL(), "auto", "", "plc", []string{"llm/v1/+/status", "llm/v1/+/event", "llm/v1/+/skill/#"}, nil)

@@ -46,7 +46,7 @@ func TestModelsPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	systemd(t, dir, "--ctx", "1024")
-	p := board(t, dir, fmt.Sprintf("spawn = false\nctx = 1024\nsocket = \"unix:%s/e.sock\"\n", dir))
+	p := board(t, dir, fmt.Sprintf("spawn = false\nctx = 1024\nsocket = \"unix:%s/e.sock\"\n", dir), 8)
 	asked := false
 	for _, s := range page.Steps(string(text)) {
 		args := page.Words(strings.NewReplacer("/media/stick", stick, "mqtt://broker.plant:1883", p.broker.URL()).Replace(s.Command))
@@ -93,7 +93,7 @@ func TestAdapterSkill(t *testing.T) {
 	if _, err := s.Activate("tiny"); err != nil {
 		t.Fatal(err)
 	}
-	p := board(t, dir, fmt.Sprintf("spawn = true\nprogram = %q\nsocket = \"unix:%s/e.sock\"\n", filepath.Join(bin, "lineside-engine"), dir))
+	p := board(t, dir, fmt.Sprintf("spawn = true\nprogram = %q\nsocket = \"unix:%s/e.sock\"\n", filepath.Join(bin, "lineside-engine"), dir), 64)
 	for name, line := range map[string]string{"plain": "", "tuned": "adapter = \"words\"\n", "foreign": "adapter = \"other\"\n"} {
 		file := fmt.Sprintf("name = %q\nversion = 1\nmax_tokens = 24\nprompt = \"Explain fault E42.\"\n%s", name, line)
 		if err := os.WriteFile(filepath.Join(dir, "skills", name+".toml"), []byte(file), 0o644); err != nil {

@@ -198,7 +198,7 @@ func TestSwap(t *testing.T) {
 			if tt.systemd {
 				systemd(t, dir)
 			}
-			p := board(t, dir, fmt.Sprintf(tt.engine, filepath.Join(bin, "lineside-engine"), dir))
+			p := board(t, dir, fmt.Sprintf(tt.engine, filepath.Join(bin, "lineside-engine"), dir), 64)
 			p.ready()
 			activate := func(name string) (string, error) {
 				cmd := exec.Command(filepath.Join(bin, "lineside"), "model", "activate", name,

@@ -123,6 +123,7 @@ type Item struct {
 	Why        string           `json:"why,omitempty"` // of quarantine or damage
 	Override   *bundle.Override `json:"override,omitempty"`
 	Multimodal bool             `json:"multimodal"`
+	Fallback   bool             `json:"fallback,omitempty"` // the smaller one for hard times
 	Verified   time.Time        `json:"verified,omitzero"`
 	TextHash   string           `json:"text_sha256"` // of the licence's normalised text
 }
@@ -196,6 +197,7 @@ func (s *Store) item(st state, dir, id string) (Item, error) {
 	}
 	i.Path = s.path(dir, id, i.Manifest.WeightsFile().Name)
 	i.Override, i.Verified, i.Multimodal = i.Manifest.Override, st.Verified[id], multimodal(i.Manifest)
+	i.Fallback = st.Fallback == id
 	if o, ok := st.Overrides[id]; ok {
 		i.Override = &o
 	}
