@@ -71,7 +71,9 @@ func TestModelsPage(t *testing.T) {
 	if !asked {
 		t.Error("nothing on the page asks the model")
 	}
-	p.status(func(s mqtt.Status) bool { return s.State == "degraded" && strings.Contains(s.Why, "does not answer any more") })
+	p.status(func(s mqtt.Status) bool {
+		return s.State == "degraded" && strings.Contains(s.Why, "does not answer any more")
+	})
 	if a := p.ask("text", map[string]any{"prompt": "Are you still there?"}); a.Code == mqtt.OK {
 		t.Errorf("a purged model answers: %+v", a)
 	}
