@@ -31,6 +31,7 @@ const (
 	backlog    = 4096            // writes that may wait for a slow card
 	lazyAfter  = 2 * time.Second // how long a write that nobody waits for may wait
 	notesMost  = 64              // notes within lazyAfter
+	notesKept  = 1024
 	pruneEvery = 30 * time.Second
 	closeWait  = 500 * time.Millisecond // for the file's lock
 )
@@ -73,7 +74,9 @@ type Store struct {
 	existed bool
 	notes   atomic.Int32 // since the last lazy write
 
-	pruned time.Time // only Run's goroutine uses it
+	// Only Run's goroutine uses these.
+	pruned time.Time
+	noted  []ledger.Key // oldest first
 }
 
 type op struct {
@@ -201,12 +204,24 @@ func (s *Store) Delivered(k ledger.Key) {
 	}, nil)
 }
 
-// Note keeps an answer that nobody waits for, a little later. Beyond notesMost at a
-// time it is left out: those who ask so often must not wear the card out.
+// Note keeps an answer that nobody waits for, a little later. It keeps the newest
+// notesKept, and leaves out what comes beyond notesMost at a time: those who ask so
+// often must neither wear the card out nor fill memory, into which the file is mapped.
 func (s *Store) Note(a Answer) {
-	if s.notes.Add(1) <= notesMost {
-		s.do(put(answersBucket, a.Key, a), nil)
+	if s.notes.Add(1) > notesMost {
+		return
 	}
+	write := put(answersBucket, a.Key, a)
+	s.do(func(tx *bolt.Tx) error {
+		s.noted = append(s.noted, a.Key)
+		for len(s.noted) > notesKept {
+			if err := tx.Bucket(answersBucket).Delete(keyOf(s.noted[0])); err != nil {
+				return err
+			}
+			s.noted = s.noted[1:]
+		}
+		return write(tx)
+	}, nil)
 }
 
 // Remove drops an ask that ended without an answer worth keeping.

@@ -116,6 +116,32 @@ func TestStaysBounded(t *testing.T) {
 	t.Error("an answer that was not delivered is gone")
 }
 
+// TestNotesStayFew: a flood of canned answers leaves the newest few on disk, and in a
+// small file.
+func TestNotesStayFew(t *testing.T) {
+	dir := t.TempDir()
+	s, stop := run(t, dir, 16<<20)
+	now := time.Now()
+	for i := range 100 {
+		s.notes.Store(0) // as if time had passed
+		for k := range notesMost + 10 {
+			s.Note(Answer{Key: ledger.Key{Client: "plc", ID: fmt.Sprintf("%d-%d", i, k)}, Payload: make([]byte, 300), At: now, Until: now.Add(time.Hour), Delivered: true})
+		}
+		done, waits := wait(t)
+		s.PutAsk(Ask{Key: ledger.Key{Client: "plc", ID: "x"}}, done)
+		waits()
+	}
+	_, answers, _, err := s.Load()
+	if err != nil || len(answers) != notesKept {
+		t.Errorf("%d notes are kept, want %d (%v)", len(answers), notesKept, err)
+	}
+	stop()
+	info, err := os.Stat(filepath.Join(dir, fileName))
+	if err != nil || info.Size() > 4<<20 {
+		t.Errorf("the file has %d bytes (%v)", info.Size(), err)
+	}
+}
+
 func TestBrokenFileIsPutAside(t *testing.T) {
 	for name, damage := range map[string]func(path string) error{
 		"random":    func(p string) error { return os.WriteFile(p, []byte("no database at all, and rather short"), 0o600) },
