@@ -82,6 +82,7 @@ func rootCommand() *cobra.Command {
 		topCommand(),
 		imageCommand(),
 		provisionCommand(),
+		versionsCommand(),
 	)
 	return root
 }
