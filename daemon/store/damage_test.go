@@ -15,7 +15,7 @@ import (
 	"lineside/daemon/ledger"
 )
 
-var damages = flag.Int("damages", 150, "how many damaged files are opened")
+var damages = flag.Int("damages", 80, "how many damaged files are opened")
 
 const sector = 512 // bytes that a disk writes whole or not at all
 
