@@ -105,8 +105,9 @@ faults: deps ## break every part at every stage of an ask, 30 s without network,
 load: deps ## canned asks of 8 clients, a minute each, and a flood; one table (MILLION=1: also a million; MQTT=3.1.1)
 	CGO_ENABLED=0 go test -count=1 -v -timeout 60m ./tests/canned -for 60s -mqtt $(or $(MQTT),5) $(if $(MILLION),-asks 1000000)
 
-bench: build ## the figures of docs/performance.md, on this machine
-	@bin/lineside bench
+bench: build ## the figures of docs/performance.md, on this machine, also into build/bench.json (about 10 minutes)
+	@mkdir -p build
+	@bin/lineside bench --ablations -o build/bench.json
 
 clean: ## remove what make built
 	rm -rf bin dist build

@@ -13,7 +13,7 @@ import (
 // The raw loop's measure: enough tokens for a steady figure, few enough to repeat it.
 const (
 	rawPrompt = 32
-	rawTokens = 48
+	rawTokens = 96
 )
 
 // rawLoop decodes streams side by side with nothing around the passes: what the

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,8 +13,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"lineside/hw"
 	"lineside/inference/bench"
 	"lineside/inference/calibrate"
+	"lineside/inference/model/fit"
 	"lineside/inference/model/gguf"
 	"lineside/inference/model/shape"
 	"lineside/inference/model/synth"
@@ -87,6 +90,7 @@ func (o benchFlags) run(c *cobra.Command) error {
 	if report == nil || len(report.Figures) == 0 {
 		return err
 	}
+	report.Board = boardName()
 	return errors.Join(err, o.show(c, report, func(w io.Writer) { printReport(w, report) }))
 }
 
@@ -182,6 +186,17 @@ func benchModel(c *cobra.Command) (string, error) {
 	return path, writeSynth(c, m, path)
 }
 
+// boardName says on what figures were taken.
+func boardName() string {
+	b, err := hw.Open("/")
+	if err != nil {
+		return "unknown"
+	}
+	defer b.Close()
+	id := b.Identity()
+	return fmt.Sprintf("%s, %s, %d CPUs, %s, kernel %s", cmp.Or(id.Model, "unknown board"), id.SoC, id.CPUs, fit.Size(id.Memory), id.Kernel)
+}
+
 func kvBytes(model string) (int64, error) {
 	f, err := gguf.Open(model)
 	if err != nil {
@@ -197,6 +212,7 @@ func kvBytes(model string) (int64, error) {
 
 func printReport(w io.Writer, r *bench.Report) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "%s\n\n", r.Board)
 	fmt.Fprintf(t, "%s\tmeasured\t\tgoal\t\n", r.Model)
 	for _, f := range r.Figures {
 		mark := ""

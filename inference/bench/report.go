@@ -1,11 +1,13 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"lineside/inference"
@@ -22,6 +24,8 @@ type Figure struct {
 
 // Report is a whole measurement.
 type Report struct {
+	Board   string   `json:"board"` // what it was taken on; for the caller to fill in
+	Taken   string   `json:"taken"` // when, RFC 3339
 	Model   string   `json:"model"`
 	Figures []Figure `json:"figures"`
 }
@@ -33,7 +37,7 @@ func (r *Report) add(name string, v float64, unit, goal string, ok bool) {
 // Measure takes all figures of program with model, one after another. kvBytes is the size of the
 // KV cache with 4096 cells. say tells what is being measured.
 func Measure(ctx context.Context, program, model string, kvBytes int64, ablations bool, say func(string)) (*Report, error) {
-	r := &Report{Model: filepath.Base(model)}
+	r := &Report{Model: filepath.Base(model), Taken: time.Now().UTC().Format(time.RFC3339)}
 	steps := []func(context.Context, string, string, func(string)) error{r.decode, r.plant, r.restart}
 	if ablations {
 		steps = append(steps, r.ablations)
@@ -71,8 +75,9 @@ func with(ctx context.Context, program, model string, fn func(*Engine) error, fl
 	return errors.Join(fn(e), e.Stop())
 }
 
-// decodeTokens is how many tokens a stream decodes for a figure.
-const decodeTokens = 48
+// decodeTokens is how many tokens a stream decodes for a figure: so many that the
+// first passes, when not all streams decode yet, count for little.
+const decodeTokens = 96
 
 func (r *Report) decode(ctx context.Context, program, model string, say func(string)) error {
 	for _, s := range []struct {
@@ -188,22 +193,36 @@ func (r *Report) restart(ctx context.Context, program, model string, say func(st
 	return nil
 }
 
-// ablations runs the warmed workload with one technique switched off each.
+// ablations runs the workload on a new engine, with everything on and with one
+// technique or two switched off.
 func (r *Report) ablations(ctx context.Context, program, model string, say func(string)) error {
-	for _, off := range []string{"", "--no-prefix-sharing", "--no-jump-forward", "--no-lookup"} {
-		name := "plant, 8 devices × 2, " + off
-		flags := []string{off}
-		if off == "" {
-			name, flags = "plant, 8 devices × 2, everything on", nil
-		}
-		say(name)
-		err := with(ctx, program, model, func(e *Engine) error {
-			res, err := Plant{Devices: 8, Asks: 2, Lines: 40, MaxTokens: 96}.Run(ctx, e.Client)
+	const noPrefix, noJump, noLookup = "--no-prefix-sharing", "--no-jump-forward", "--no-lookup"
+	json := Plant{Devices: 8, Asks: 2, Lines: 40, MaxTokens: 96}
+	free := Plant{Devices: 1, Asks: 2, Lines: 40, MaxTokens: 96, FreeText: true}
+	for _, set := range []struct {
+		name  string
+		plant Plant
+		off   [][]string
+	}{
+		{"JSON, 8 devices × 2", json, [][]string{nil, {noPrefix}, {noJump}, {noLookup}, {noPrefix, noLookup}, {noPrefix, noJump, noLookup}}},
+		{"free text, 1 device × 2", free, [][]string{nil, {noLookup}}},
+	} {
+		all := 0.0
+		for _, off := range set.off {
+			name := set.name + ", " + cmp.Or(strings.Join(off, " "), "everything on")
+			say(name)
+			var res PlantResult
+			if err := with(ctx, program, model, func(e *Engine) (err error) {
+				res, err = set.plant.Run(ctx, e.Client)
+				return err
+			}, off...); err != nil {
+				return err
+			}
+			if off == nil {
+				all = res.AsksPerS
+			}
 			r.add(name, res.AsksPerS, "asks/s", "", true)
-			return err
-		}, flags...)
-		if err != nil {
-			return err
+			r.add(name+", of everything on", res.AsksPerS/all, "", "", true)
 		}
 	}
 	return nil

@@ -61,7 +61,7 @@ func (e *Engine) admit(now time.Time) error {
 // seat gives an ask a slot with a sequence and what the tree has of its
 // prompt; nil means that it has to wait for cells.
 func (e *Engine) seat(a *ask, now time.Time) (*slot, error) {
-	s := newSlot(a, e.voc, !e.opt.NoJumpForward, now)
+	s := newSlot(a, e.voc, &e.work, !e.opt.NoJumpForward, now)
 	s.limit = e.answerLimit(a)
 	s.reserve = a.req.MaxTokens
 	switch {

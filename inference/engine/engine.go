@@ -106,6 +106,7 @@ type Engine struct {
 	faults int // passes that failed, in a row
 	price  price
 	saver  saver
+	work   scratch
 	kept   int64  // bytes of cache that the tree was last held to
 	worn   string // adapter at work
 
@@ -138,6 +139,7 @@ func New(rt Runtime, voc Vocabulary, template Template, o Options) (*Engine, err
 	}
 	e.cells = newLedger(rt)
 	e.tree = newTree(e.cells)
+	e.work.mask = make([]uint64, e.voc.tries.Words())
 	e.queue.bound = e.opt.Queue
 	e.formats.budget = e.opt.FormatBytes
 	e.dials = e.fullLimits()

@@ -253,7 +253,7 @@ func (e *Engine) sweep(now time.Time) error {
 	e.unpins = nil
 	e.mu.Unlock()
 	for _, a := range gone {
-		s := newSlot(a, e.voc, true, now)
+		s := newSlot(a, e.voc, &e.work, true, now)
 		s.limit = e.answerLimit(a)
 		s.stop(a.over())
 		if a.format != nil && s.finish == inference.FinishDeadline {

@@ -35,8 +35,8 @@ type slot struct {
 	failed         error
 }
 
-func newSlot(a *ask, voc *vocab, jump bool, now time.Time) *slot {
-	s := &slot{ask: a, voc: voc, tokens: append([]int32(nil), a.Tokens...), jump: jump, draw: newSampler(a.req.Sampling), started: now}
+func newSlot(a *ask, voc *vocab, mem *scratch, jump bool, now time.Time) *slot {
+	s := &slot{ask: a, voc: voc, tokens: append([]int32(nil), a.Tokens...), jump: jump, draw: newSampler(a.req.Sampling, mem), started: now}
 	s.usage.Prompt = len(a.Tokens)
 	if a.format == nil {
 		s.text = newText(a.stops)
@@ -103,10 +103,10 @@ func (s *slot) choose(logits []float32) int32 {
 	}
 	var mask []uint64
 	if s.state != nil {
-		mask = make([]uint64, s.voc.tries.Words())
+		mask = s.draw.mask
 		s.state.Mask(s.voc.tries, mask)
 	}
-	pool := s.draw.pool(logits, mask)
+	pool := s.draw.legal(logits, mask)
 	if len(pool) == 0 {
 		return none
 	}
@@ -121,7 +121,7 @@ func (s *slot) pick(ids []int32, logits []float32) int32 {
 	if len(ids) == 1 {
 		return ids[0]
 	}
-	pool := make([]scored, 0, len(ids))
+	pool := s.draw.pool[:0]
 	for _, id := range ids {
 		if id != endOfWay {
 			pool = append(pool, scored{id, logits[id]})
