@@ -108,6 +108,7 @@ type Engine struct {
 	saver  saver
 	work   scratch
 	kept   int64  // bytes of cache that the tree was last held to
+	idle   bool   // the memory of cells that nobody needs is wanted back
 	worn   string // adapter at work
 
 	mu      sync.Mutex

@@ -72,9 +72,27 @@ func (e *Engine) dial() inference.Limits {
 	return e.dials
 }
 
+// compact gives the cache's memory back to the system, all but what pinned
+// prefixes take, once nothing else is in it.
+func (e *Engine) compact() error {
+	if !e.idle || len(e.slots) > 0 || e.tree.size > e.tree.pinnedSize() {
+		return nil
+	}
+	e.idle = false
+	if err := e.park(); err != nil {
+		return err
+	}
+	if err := e.rt.Release(); err != nil || e.worn != "" { // pinned prefixes are the model's alone
+		return err
+	}
+	return e.unpark()
+}
+
 // shrink drops what ended asks left in the cache beyond its limits.
 func (e *Engine) shrink() error {
-	e.kept = e.dial().PrefixBytes
+	kept := e.dial().PrefixBytes
+	e.idle = e.idle || kept < e.kept
+	e.kept = kept
 	cells := int(e.kept / int64(e.limits.CellBytes))
 	return e.tree.shrink(cells, min(cells, e.opt.TailCells))
 }

@@ -140,8 +140,11 @@ func TestPrefixBytes(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		if s := h.Stats(); s.PrefixTokens != s.PinnedTokens || s.CellsUsed != h.fake.Used() {
-			t.Errorf("%d tokens kept, %d of them pinned", s.PrefixTokens, s.PinnedTokens)
+		if s := h.Stats(); s.PrefixTokens != s.PinnedTokens || s.PinnedTokens != before.PinnedTokens || s.CellsUsed != h.fake.Used() {
+			t.Errorf("%d tokens kept, %d of them pinned, %d before", s.PrefixTokens, s.PinnedTokens, before.PinnedTokens)
+		}
+		if n := h.fake.Released(); n != 1 {
+			t.Errorf("memory was given back %d times, want once: when nothing but pinned prefixes was left", n)
 		}
 		h.ask(t, text(long("other", 65), "what now?"))
 		synctest.Wait()

@@ -33,6 +33,9 @@ func (e *Engine) step(now time.Time) (bool, error) {
 	if err := e.sweep(now); err != nil {
 		return false, err
 	}
+	if err := e.compact(); err != nil {
+		return false, err
+	}
 	if err := e.admit(now); err != nil {
 		return false, err
 	}

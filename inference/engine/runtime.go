@@ -55,6 +55,9 @@ type Runtime interface {
 	// cache: the next Decode places its tokens, and so rounds its sums, as in
 	// a context just opened.
 	RemoveSeq(seq, from, to int32) error
+	// Release empties the cache and gives its memory back to the system, as far
+	// as it can, until cells are computed again.
+	Release() error
 	// SaveSeq returns the state of one sequence; LoadSeq puts it back into an
 	// empty sequence of the same model and build, and returns the number of
 	// tokens it holds. A state that does not fit is an error and leaves dst empty.

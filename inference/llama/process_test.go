@@ -139,3 +139,19 @@ func TestNoRoom(t *testing.T) {
 		return
 	}
 }
+
+// TestReleaseGivesMemoryBack: the pages of the cache go back to the system, and come again with use.
+func TestReleaseGivesMemoryBack(t *testing.T) {
+	r := open(t, modeltest.Tiny(t, "tiny", shape.Q4_0), llama.Options{Cells: 1 << 17, Sequences: 2, Threads: 1})
+	answer(t, r, 0, "ready?", 3)
+	cache := r.Limits().Cells * r.Limits().CellBytes >> 20 // MB
+	before, _ := resident(t)
+	if err := r.Release(); err != nil {
+		t.Fatal(err)
+	}
+	after, _ := resident(t)
+	if cache < 32 || before-after < cache*9/10 {
+		t.Errorf("of %d MB only %d came back", cache, before-after)
+	}
+	answer(t, r, 0, "ready?", 3)
+}

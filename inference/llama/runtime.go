@@ -316,4 +316,14 @@ func (r *Runtime) RemoveSeq(seq, from, to int32) error {
 	return nil
 }
 
+// Release implements engine.Runtime.
+func (r *Runtime) Release() error {
+	if r.s.c == nil {
+		return errClosed
+	}
+	C.ls_clear(r.s.c)
+	slog.Debug("memory of the cache given back", "bytes", int64(C.ls_release(r.s.c)))
+	return nil
+}
+
 func ptr(s []int32) *C.int32_t { return (*C.int32_t)(unsafe.Pointer(unsafe.SliceData(s))) }

@@ -1,7 +1,10 @@
 #include "shim.h"
 
 #include <malloc.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <exception>
@@ -21,6 +24,8 @@ struct ls_session {
 	uintptr_t go = 0;
 	std::chrono::steady_clock::time_point asked{};
 	std::vector<llama_seq_id *> seq_ptr;
+	std::vector<ggml_tensor *> cells; // keys and values of every layer, once a pass has shown them
+	bool cells_known = false;
 	llama_context_params params{};
 	std::vector<llama_adapter_lora *> adapters;
 
@@ -70,6 +75,20 @@ static bool on_abort(void *p) {
 	return linesideAbort(s->go);
 }
 
+// llama.cpp does not say where its KV cache lies, but it shows every node of a
+// graph before it is computed. None of them is asked for.
+static bool on_eval(ggml_tensor *t, bool, void *p) {
+	auto *s = static_cast<ls_session *>(p);
+	if (s->cells_known) return false;
+	for (ggml_tensor *src : t->src) {
+		if (!src) continue;
+		ggml_tensor *base = src->view_src ? src->view_src : src;
+		if (strncmp(base->name, "cache_", 6) == 0 && std::find(s->cells.begin(), s->cells.end(), base) == s->cells.end())
+			s->cells.push_back(base);
+	}
+	return false;
+}
+
 static bool on_progress(float part, void *p) {
 	return linesideProgress(part, static_cast<ls_session *>(p)->go);
 }
@@ -97,6 +116,8 @@ static bool open_session(ls_session *s, const char *path, const ls_options *o) {
 	cp.type_v = GGML_TYPE_F16;
 	cp.abort_callback = on_abort;
 	cp.abort_callback_data = s;
+	cp.cb_eval = on_eval;
+	cp.cb_eval_user_data = s;
 	cp.embeddings = false;
 	cp.no_perf = true;
 	cp.swa_full = true;    // a sliding window must not drop cells of a shared prefix
@@ -146,6 +167,8 @@ bool ls_adapter_load(ls_session *s, const char *path, char *err, size_t cap) {
 bool ls_adapter_wear(ls_session *s, int index, char *err, size_t cap) {
 	listen l;
 	try {
+		s->cells.clear(); // they go with the context
+		s->cells_known = false;
 		if (s->ctx) llama_free(s->ctx);
 		s->ctx = nullptr;
 		s->ctx = llama_init_from_model(s->model, s->params);
@@ -179,7 +202,10 @@ int ls_decode(ls_session *s, int n, int threads, const int32_t *token, const int
 		b.seq_id = s->seq_ptr.data();
 		b.logits = const_cast<int8_t *>(logits);
 		rc = llama_decode(s->ctx, b);
-		if (rc == 0) llama_synchronize(s->ctx);
+		if (rc == 0) {
+			llama_synchronize(s->ctx);
+			s->cells_known = true;
+		}
 	} catch (const std::exception &e) {
 		l.text += e.what();
 	} catch (...) {
@@ -217,6 +243,18 @@ bool ls_remove(ls_session *s, int32_t seq, int32_t from, int32_t to) {
 }
 
 void ls_clear(ls_session *s) { if (s->ctx) llama_memory_clear(llama_get_memory(s->ctx), false); }
+
+size_t ls_release(ls_session *s) {
+	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	size_t given = 0;
+	for (ggml_tensor *t : s->cells) {
+		uintptr_t from = ((uintptr_t)t->data + page - 1) & ~(page - 1);
+		uintptr_t to = ((uintptr_t)t->data + ggml_nbytes(t)) & ~(page - 1);
+		// The pages read as zeros afterwards, which is what an empty cache holds.
+		if (from < to && madvise((void *)from, to - from, MADV_DONTNEED) == 0) given += to - from;
+	}
+	return given;
+}
 
 void ls_copy(ls_session *s, int32_t src, int32_t dst, int32_t from, int32_t to) {
 	llama_memory_seq_cp(llama_get_memory(s->ctx), src, dst, from, to);

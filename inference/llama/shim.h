@@ -38,6 +38,9 @@ const float *ls_logits(ls_session *s, int i, bool *finite);
 int32_t ls_last(ls_session *s, int32_t seq); // last position, or -1
 bool ls_remove(ls_session *s, int32_t seq, int32_t from, int32_t to);
 void ls_clear(ls_session *s); // empties all sequences
+// Gives the pages of the KV cache, which is empty, back to the system until they
+// are written again. Returns how many bytes; 0 before the first pass.
+size_t ls_release(ls_session *s);
 void ls_copy(ls_session *s, int32_t src, int32_t dst, int32_t from, int32_t to);
 size_t ls_state_size(ls_session *s, int32_t seq);
 size_t ls_state_get(ls_session *s, int32_t seq, uint8_t *dst, size_t size);

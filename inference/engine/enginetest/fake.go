@@ -70,9 +70,10 @@ type Fake struct {
 
 	worn string // adapter
 
-	stop    atomic.Pointer[func() bool]
-	threads atomic.Int64
-	in      atomic.Bool // a call is running: only one may
+	stop     atomic.Pointer[func() bool]
+	threads  atomic.Int64
+	released atomic.Int64
+	in       atomic.Bool // a call is running: only one may
 }
 
 // New makes a fake over the fake vocabulary.
@@ -112,6 +113,15 @@ func (f *Fake) Threads() (decode, prefill int) {
 	t := f.threads.Load()
 	return int(t >> 32), int(t & 0xffffffff)
 }
+
+// Release implements engine.Runtime.
+func (f *Fake) Release() error {
+	f.released.Add(1)
+	return f.RemoveSeq(-1, 0, -1)
+}
+
+// Released is how often Release was called.
+func (f *Fake) Released() int { return int(f.released.Load()) }
 
 // Limits implements engine.Runtime.
 func (f *Fake) Limits() engine.Limits {

@@ -3,6 +3,7 @@ package enginetest
 import (
 	"errors"
 	"math"
+	"slices"
 	"sync"
 	"testing"
 
@@ -22,6 +23,7 @@ func TestRuntime(t *testing.T, open func(t *testing.T) (engine.Runtime, engine.V
 		"Abort":      testAbort,
 		"State":      testState,
 		"Fresh":      testFresh,
+		"Release":    testRelease,
 		"Threads":    testThreads,
 		"BadBatch":   testBadBatch,
 	} {
@@ -325,4 +327,17 @@ func testBadBatch(t *testing.T, b *bench) {
 	}
 	b.feed(0, 4, b.text[4:]...) // nothing has changed
 	b.feed(1, 0, b.text...)
+}
+
+// testRelease: a cache whose memory was given back is empty, and works as before.
+func testRelease(t *testing.T, b *bench) {
+	b.must(b.rt.Release()) // also before the first pass
+	want := b.feed(0, 0, b.text...)
+	b.must(b.rt.Release())
+	for range 2 {
+		if got := b.feed(0, 0, b.text...); !slices.Equal(got, want) {
+			t.Error("after the release the same tokens have other logits")
+		}
+		b.must(b.rt.Release())
+	}
 }
