@@ -107,6 +107,7 @@ func serve(ctx context.Context, file string, check, on bool, d demo, stdout, std
 		fmt.Fprintf(stdout, "%s is good\n", file)
 		return nil
 	}
+	takeCredentials(&c)
 	h, err := assemble(c, stderr)
 	if err != nil {
 		return err

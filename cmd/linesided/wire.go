@@ -59,6 +59,7 @@ func assemble(c config.Config, stderr io.Writer) (*house, error) {
 	if err := h.name(); err != nil {
 		return nil, err
 	}
+	tellEnds(h.log)
 	notifier, err := systemd.NewNotifier()
 	if err != nil {
 		return nil, err
@@ -104,7 +105,7 @@ func assemble(c config.Config, stderr io.Writer) (*house, error) {
 	if c.Metrics.Listen == "" {
 		return h, nil
 	}
-	m, err := metrics.Listen(c.Metrics.Listen, metrics.Source{Counts: h.daemon.Counts, Bus: h.bus.Stats, Sample: o.Sensor.Sample})
+	m, err := metrics.Listen(c.Metrics.Listen, metrics.Source{Counts: h.daemon.Counts, Bus: h.bus.Stats, Sample: o.Sensor.Sample, Ends: ends})
 	if err != nil {
 		return nil, err
 	}

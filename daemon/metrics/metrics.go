@@ -27,6 +27,9 @@ type Source struct {
 	Counts func() daemon.Snapshot
 	Bus    func() mqtt.Stats
 	Sample func(*hw.Sample) // nil: no board
+
+	// Ends counts how the runs of each service ended, by systemd's word; nil: nobody counts.
+	Ends func() map[string]map[string]int
 }
 
 // Server serves /metrics. Use Listen.
@@ -75,6 +78,7 @@ var (
 	received = desc("lineside_mqtt_received_total", "Messages from the broker.")
 	sent     = desc("lineside_mqtt_published_total", "Messages that the broker took.")
 	failed   = desc("lineside_mqtt_publish_failed_total", "Messages that the broker did not take at the first try.")
+	ended    = desc("lineside_service_ends_total", "Runs of a service that are over, by how systemd saw them end.", "service", "result")
 	connects = desc("lineside_mqtt_reconnects_total", "Connections after the first.")
 )
 
@@ -117,6 +121,13 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	count(sent, b.Published)
 	count(failed, b.PublishFailed)
 	count(connects, b.Reconnects)
+	if c.Ends != nil {
+		for service, results := range c.Ends() {
+			for result, n := range results {
+				count(ended, uint64(n), service, result)
+			}
+		}
+	}
 	if c.Sample == nil {
 		return
 	}

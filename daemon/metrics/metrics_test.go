@@ -35,6 +35,7 @@ func TestNames(t *testing.T) {
 			},
 			Bus:    func() mqtt.Stats { return mqtt.Stats{} },
 			Sample: board.Sample,
+			Ends:   func() map[string]map[string]int { return map[string]map[string]int{"linesided": {"watchdog": 2}} },
 		}})
 		families, err := r.Gather()
 		if err != nil {
