@@ -9,7 +9,7 @@ CGO     := eval "$$(tools/cgoenv.sh native)" &&
 FUZZ    ?= 10s
 export GOFLAGS ?= -buildvcs=false
 
-.PHONY: help deps build build-arm64 deb deb-arm64 deb-amd64 deb-jetson demo test test-go test-engine test-e2e test-arm64 test-fit vm demo-model demo-model-eval check lint race soak fuzz faults load bench clean
+.PHONY: help deps build build-arm64 deb deb-arm64 deb-amd64 deb-jetson deb-test demo test test-go test-engine test-e2e test-arm64 test-fit vm demo-model demo-model-eval check lint race soak fuzz faults load bench clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -44,6 +44,10 @@ deb-amd64:
 
 deb-jetson: deb-arm64 ## dist/lineside-jetson_*.deb: a folder per version, the way back when an upgrade is not well
 	@tools/deb/jetson.sh "$$(ls -t dist/lineside_*_arm64.deb | head -n 1)"
+
+deb-test: deb-amd64 ## the amd64 package's life in a Debian root, and its sandbox under a booted systemd (root; minutes)
+	@tools/deps.sh deb
+	CGO_ENABLED=0 LINESIDE_DEB=1 go test -count=1 -v -timeout 30m ./tests/deb
 
 demo: build ## start the appliance with its own broker and model, ask it, show the answers (ONCE=1: then stop)
 	@DEMO_PORT=$(DEMO_PORT) tools/demo.sh $(if $(ONCE),--once)

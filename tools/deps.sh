@@ -8,11 +8,12 @@ packages() {
 	case $1 in
 	build) echo gcc g++ libc6-dev nlohmann-json3-dev libstb-dev ;;
 	arm64) echo gcc-aarch64-linux-gnu g++-aarch64-linux-gnu qemu-user-static ;;
-	test) echo mosquitto mosquitto-clients procps e2fsprogs ;;
+	test) echo mosquitto mosquitto-clients procps e2fsprogs systemd ;;
+	deb) echo mmdebstrap lintian nftables iproute2 util-linux ;;
 	vm) echo qemu-system-arm mmdebstrap e2fsprogs kmod cpio device-tree-compiler debian-archive-keyring ;;
 	train) echo python3-torch python3-numpy libopenblas0-pthread ;;
 	*)
-		echo "deps.sh: unknown group '$1': want build, arm64, test, vm or train" >&2
+		echo "deps.sh: unknown group '$1': want build, arm64, test, deb, vm or train" >&2
 		exit 2
 		;;
 	esac

@@ -102,7 +102,7 @@ func appliance(ctx context.Context, file string) (walls.Appliance, error) {
 	if err != nil {
 		return a, err
 	}
-	a.Time = c.Time.Servers
+	a.Time, a.Systemd = c.Time.Servers, systemdVersion(ctx)
 	a.Secrets = map[string]string{}
 	for name, path := range c.Secrets() {
 		a.Secrets[name] = *path
@@ -120,6 +120,15 @@ func appliance(ctx context.Context, file string) (walls.Appliance, error) {
 	}
 	a.Model, a.Memory = e.Model, plannedMemory(c)
 	return a, err
+}
+
+// systemdVersion is the service manager's, or 0 where there is none.
+func systemdVersion(ctx context.Context) (n int) {
+	out, err := exec.CommandContext(ctx, "systemctl", "--version").Output()
+	if err == nil {
+		_, _ = fmt.Sscanf(string(out), "systemd %d", &n) // other words are no version
+	}
+	return n
 }
 
 // serves is where the daemon listens, and who may come there.

@@ -47,6 +47,7 @@ type Appliance struct {
 	Time       []string          // NTP servers, as the configuration has them
 	EngineArgs []string
 	Model      string // path of the model's file; empty: the store's active one
+	Systemd    int    // version of the service manager; 0: the oldest that will do
 	Memory     uint64 // that the engine's plan needs, in bytes; 0: not known
 }
 
@@ -124,6 +125,7 @@ func daemonDropIn(a Appliance) []byte {
 	for _, d := range a.Devices {
 		fmt.Fprintf(&b, "BindPaths=%s\nDeviceAllow=%s rw\n", d, d)
 	}
+	b.WriteString(a.upToDate(Daemon))
 	return b.Bytes()
 }
 
@@ -133,6 +135,29 @@ func engineEnvironment(a Appliance) []byte {
 		env = fmt.Appendf(env, "LINESIDE_MODEL=%q\n", a.Model)
 	}
 	return env
+}
+
+// newer are settings that the base units must do without, by the version of systemd that they
+// came with.
+var newer = []struct {
+	since         int
+	unit, setting string
+}{
+	{253, Daemon, "Type=notify-reload\nExecReload="}, // the manager sends SIGHUP itself, and waits for the end of the reload
+	{254, Engine, "RestartSteps=5\nRestartMaxDelaySec=30"},
+	{257, Daemon, "ProtectControlGroups=strict\nPrivateTmp=disconnected"},
+	{257, Engine, "ProtectControlGroups=strict\nPrivateTmp=disconnected"},
+}
+
+// upToDate are the newer settings of a unit.
+func (a Appliance) upToDate(unit string) string {
+	var b strings.Builder
+	for _, n := range newer {
+		if n.unit == unit && n.since <= a.Systemd {
+			fmt.Fprintln(&b, n.setting)
+		}
+	}
+	return b.String()
 }
 
 // Memory above the plan: throttled first, then killed. The plan is exact to some percent; a
@@ -151,6 +176,7 @@ func engineDropIn(a Appliance) []byte {
 	if a.Memory > 0 {
 		fmt.Fprintf(&b, "MemoryHigh=%d\nMemoryMax=%d\n", a.Memory/100*highPercent, a.Memory/100*maxPercent)
 	}
+	b.WriteString(a.upToDate(Engine))
 	return b.Bytes()
 }
 

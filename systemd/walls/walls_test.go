@@ -31,6 +31,7 @@ var appliances = map[string]Appliance{
 		Lamps: []string{"/sys/devices/platform/leds/leds/ACT"}, Devices: []string{"/dev/gpiochip0", "/dev/vcio"},
 		Time: []string{"10.1.2.1"}, EngineArgs: []string{"--slots", "4"}, Memory: 1_000_000_000,
 	},
+	"newest": {Systemd: 999},
 	"own-broker": {
 		Brokers: at("127.0.0.1:1883"), Serves: at("0.0.0.0:1883"), Clients: []netip.Prefix{netip.MustParsePrefix("192.168.7.20/24")},
 		Model: "/srv/models/a.gguf",

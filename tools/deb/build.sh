@@ -2,7 +2,7 @@
 # Makes dist/lineside_VERSION_ARCH.deb, its bill of materials and SHA256SUMS of the programs in bin/deb/ARCH. The same commit gives
 # the same bytes: times are the commit's, owners root, the order dpkg's own.
 #
-#   tools/deb/build.sh arm64|amd64 [OUT]
+#   tools/deb/build.sh arm64|amd64 [OUT]        ($VERSION and $COMPRESS replace what it would take)
 #
 # dpkg-deb and no packaging framework: it is what reads the package, too.
 set -eu
@@ -69,6 +69,6 @@ done
 find "$root/DEBIAN" "$root" -maxdepth 0 -exec touch -d "@$epoch" {} +
 find "$root/DEBIAN" -exec touch -d "@$epoch" {} +
 
-dpkg-deb --root-owner-group -Zxz --build "$root" "$out/$name.deb" >/dev/null
+dpkg-deb --root-owner-group "-Z${COMPRESS:-xz}" --build "$root" "$out/$name.deb" >/dev/null
 (cd "$out" && sha256sum lineside_*.deb lineside_*.cdx.json >SHA256SUMS)
 echo "$out/$name.deb"
