@@ -27,6 +27,7 @@ const target = "/root"
 func main() {
 	// The kernel panics when its first program ends; panic= on the command line decides what then.
 	fmt.Fprintf(os.Stderr, "initrd: %v\n", boot())
+	rescue()
 	os.Exit(1)
 }
 
