@@ -3,6 +3,7 @@ package llama
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 
 	"lineside/inference/model/fit"
@@ -172,6 +173,11 @@ func (o *Options) room(path string, h *gguf.Header) error {
 	r := fit.Request{Shape: dimensions(h), File: h.TensorBytes(), Context: o.Cells, UBatch: o.Chunk}
 	if o.Mapped {
 		r.File = 0
+	}
+	for _, adapter := range o.Adapters {
+		if st, err := os.Stat(adapter); err == nil { // one that is not there is refused when it is read
+			r.File += uint64(st.Size())
+		}
 	}
 	err := fit.Now(r, o.Available, o.Bound)
 	for err != nil && r.UBatch > leastChunk {

@@ -24,6 +24,9 @@ const (
 	// Daemon is what linesided, the engine's tables of its vocabulary and the
 	// rest of the system are given.
 	Daemon = 200_000_000
+	// Program is what lineside-engine itself takes: its code, its own tables, the
+	// answers it works on.
+	Program = 64_000_000
 	// Share of the memory that may be used, in percent. The rest is the kernel's,
 	// the page cache's and the margin.
 	Share = 80
@@ -52,6 +55,7 @@ type Plan struct {
 	KV         uint64 `json:"kv"`
 	Compute    uint64 `json:"compute"`    // scratch of one pass, when the context is full
 	Vocabulary uint64 `json:"vocabulary"` // tables of the tokenizer; counted in Daemon
+	Program    uint64 `json:"program"`    // of the engine itself; counted in Daemon
 	Daemon     uint64 `json:"daemon"`
 	Total      uint64 `json:"total"`
 	Context    int    `json:"context"`
@@ -60,33 +64,28 @@ type Plan struct {
 }
 
 // Engine is the memory of the engine process with its context full.
-func (p Plan) Engine() uint64 { return p.Weights + p.KV + p.Compute + p.Vocabulary }
+func (p Plan) Engine() uint64 { return p.Weights + p.KV + p.Compute + p.Vocabulary + p.Program }
 
 // ErrMemory marks a model that does not fit the memory that is available now.
 var ErrMemory = errors.New("not enough memory")
-
-// spare is what the engine takes beside its plan: its program, its own tables,
-// the answers it works on.
-const spare = 64_000_000
 
 // Now holds the engine to the memory that is available on this machine now, in
 // bytes; bound says what sets that bound. The error wraps ErrMemory and has the numbers.
 func Now(r Request, available uint64, bound string) error {
 	p := Memory(r)
-	need := p.Engine() + spare
-	if need <= available {
+	if p.Engine() <= available {
 		return nil
 	}
 	mend := "take a smaller quantization or model"
 	for c := (p.Context - 1) / cells * cells; c > 0; c -= cells {
 		r.Context = c
-		if Memory(r).Engine()+spare <= available {
+		if Memory(r).Engine() <= available {
 			mend = fmt.Sprintf("--ctx %d fits", c)
 			break
 		}
 	}
-	return fmt.Errorf("%w: needs %s (weights %s, cache of %d tokens %s, scratch %s, vocabulary and tables %s), available are %s on account of %s: %s",
-		ErrMemory, Size(need), Size(p.Weights), p.Context, Size(p.KV), Size(p.Compute), Size(p.Vocabulary+spare), Size(available), bound, mend)
+	return fmt.Errorf("%w: needs %s (weights %s, cache of %d tokens %s, scratch %s, vocabulary and program %s), available are %s on account of %s: %s",
+		ErrMemory, Size(p.Engine()), Size(p.Weights), p.Context, Size(p.KV), Size(p.Compute), Size(p.Vocabulary+p.Program), Size(available), bound, mend)
 }
 
 // tokenBytes is what llama.cpp's maps and lists hold for a token and its merges,
@@ -104,7 +103,7 @@ func Memory(r Request) Plan {
 	if r.UBatch == 0 {
 		r.UBatch = DefaultUBatch
 	}
-	p := Plan{RAM: r.RAM, Budget: r.RAM / 100 * Share, Weights: r.File, Daemon: Daemon, Context: r.Context, Slots: r.Slots,
+	p := Plan{RAM: r.RAM, Budget: r.RAM / 100 * Share, Weights: r.File, Daemon: Daemon, Program: Program, Context: r.Context, Slots: r.Slots,
 		KV: uint64(r.Context) * r.Shape.KVBytesPerToken(), Compute: scratch(r), Vocabulary: tokenBytes * uint64(r.Shape.Vocab)}
 	p.Total = p.Weights + p.KV + p.Compute + p.Daemon
 	p.MaxContext = maxContext(r, p.Budget)
