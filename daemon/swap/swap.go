@@ -263,11 +263,6 @@ func (s *Swapper) change(ctx context.Context, item store.Item, lasting bool) err
 	c := Change{Phase: Began, From: old.item.Manifest.Name, To: item.Manifest.Name, Smaller: !lasting}
 	beside, err := s.permit(item)
 	if err == nil {
-		if err = s.lead(ctx, item); errors.Is(err, store.ErrBusy) {
-			return err
-		}
-	}
-	if err == nil {
 		s.tell(c)
 		c.Gap, err = s.bring(ctx, item, beside, lasting)
 	}
@@ -314,6 +309,9 @@ func (s *Swapper) tell(c Change) {
 
 // beside proves the new engine while the old one answers, which change ends. There is no gap.
 func (s *Swapper) beside(ctx context.Context, item store.Item, lasting bool) error {
+	if err := s.lead(ctx, item); err != nil {
+		return err
+	}
 	next := s.make(item, 1-s.now.place)
 	next.run(ctx)
 	if err := s.prove(ctx, next, lasting); err != nil {
@@ -331,6 +329,9 @@ func (s *Swapper) after(ctx context.Context, item store.Item, lasting bool) (gap
 	start := time.Now()
 	old := s.now
 	s.idle(ctx, old)
+	if err := s.lead(ctx, item); err != nil { // systemd may start the engine anew from here on
+		return time.Since(start), err
+	}
 	old.end()
 	next := s.make(item, old.place)
 	next.run(ctx)

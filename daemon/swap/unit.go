@@ -19,11 +19,16 @@ type Ender interface {
 	Exit(ctx context.Context) error
 }
 
-// startTime is how long the service manager may take to bring an engine back.
-const startTime = 30 * time.Second
+// Times of an engine that the service manager runs.
+const (
+	startTime = 30 * time.Second // to bring an engine back
+	byItself  = 5 * time.Second  // for a unit that watches the link to start the engine anew
+	mostEnds  = 2                // in loading, before the model is to blame: the first may be a restart
+)
 
-// Unit is an engine that the service manager runs. It cannot be given another model: it
-// is asked to end, and comes back with the model that the store's link leads to.
+// Unit is an engine that the service manager runs. It cannot be given another model: the
+// store's link leads to it, and the service manager starts the engine anew by itself, or
+// because the engine ends when it is asked to.
 // One such engine runs at a time.
 //
 // It is Engine and Process of one model in one: until the engine runs that model, its
@@ -56,26 +61,29 @@ func (u *Unit) Run(ctx context.Context) error {
 func (u *Unit) come(ctx context.Context) {
 	t := time.NewTicker(poll)
 	defer t.Stop()
-	start, seen, gone := time.Now(), false, 0
+	start, seen, ends := time.Now(), false, 0
+	here := false // at the last look
 	for {
 		h, err := u.look(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return
 		case err == nil && u.runs(h):
-			if seen, gone = true, 0; h.State != "loading" {
+			if seen, here = true, true; h.State != "loading" {
 				u.set("")
 				return
 			}
+		case err == nil && time.Since(start) < byItself:
 		case err == nil:
 			if err := u.Exit(ctx); err != nil && ctx.Err() == nil {
 				u.log.Debug("the engine is asked to end", "err", err)
 			}
-		case !errors.Is(err, context.DeadlineExceeded):
-			gone++
+		case here && !errors.Is(err, context.DeadlineExceeded):
+			here = false
+			ends++
 		}
 		switch {
-		case seen && gone > 1:
+		case ends >= mostEnds:
 			u.set("the engine ended while it loaded " + u.item.Manifest.Name + ": see journalctl -u lineside-engine")
 		case !seen && time.Since(start) > startTime:
 			u.set(fmt.Sprintf("the engine has not come back with %s within %s: see journalctl -u lineside-engine", u.item.Manifest.Name, startTime))
