@@ -41,6 +41,7 @@ const (
 
 	dropEvery  = 2 * time.Second // between notches down
 	raiseAfter = 6 * time.Second // calm before one pace notch up
+	raiseSoon  = 3 * time.Second // where there is plenty
 	threadWait = 20 * time.Second
 	modelWait  = 5 * time.Minute
 

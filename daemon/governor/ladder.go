@@ -88,7 +88,9 @@ func (l ladder) need(at int, headroom float64) (float64, time.Duration) {
 	switch {
 	case l[at].small:
 		return coolDown, modelWait
-	case l.threadUp(at) && headroom < plenty:
+	case headroom >= plenty:
+		return plenty, raiseSoon
+	case l.threadUp(at):
 		return threadNeed, threadWait
 	}
 	return paceNeed, raiseAfter
