@@ -73,6 +73,16 @@ vm: ## boot a small arm64 Debian in QEMU, with a shell on the console
 	@tools/deps.sh vm
 	@go run ./tests/vm/run
 
+.PHONY: test-gpio
+test-gpio: ## lamps and button against a real kernel in QEMU (under a minute; the first time makes a Debian root)
+	@tools/deps.sh vm
+	CGO_ENABLED=0 LINESIDE_VM=1 go test -count=1 -v ./tests/gpio
+
+.PHONY: test-gpio
+test-gpio: ## lamps and button against a real kernel in QEMU (under a minute; the first time makes a Debian root)
+	@tools/deps.sh vm
+	CGO_ENABLED=0 LINESIDE_VM=1 go test -count=1 -v ./tests/gpio
+
 test-fit: deps ## memory plans against the engine's real use (takes minutes)
 	@$(CGO) go test -count=1 -v ./tests/fit
 
@@ -86,7 +96,7 @@ demo-model: ## train the built-in demo model from nothing (an hour or more)
 demo-model-eval: build ## score the demo model on held-out asks, through the engine
 	go run ./tools/demomodel eval -model inference/model/demo/lineside-demo.gguf -engine bin/lineside-engine
 
-check: test test-fit lint race fuzz ## test, and lint, race detector, short fuzz
+check: test test-gpio test-fit lint race fuzz ## test, and lint, race detector, short fuzz
 
 lint:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "run gofmt -w on these"; exit 1; }

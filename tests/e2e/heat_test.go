@@ -50,7 +50,7 @@ sample_every = "250ms"
 [leds]
 kind = "led"
 lamps = { status = "sysfs:ACT" }
-`, filepath.Join(programs(t), "lineside-engine"), model, dir, h.root))
+`, filepath.Join(programs(t), "lineside-engine"), model, dir, h.root), 64)
 	if h.engine, err = inference.NewClient("unix:" + filepath.Join(h.dir, "e.sock")); err != nil {
 		t.Fatal(err)
 	}

@@ -36,6 +36,9 @@ type Options struct {
 	CPU    string   // cortex-a72 where empty
 	Cores  int      // 2 where 0
 	Memory int      // MiB; 1024 where 0
+	// Counted makes the machine's time pass by what it computes and skips its idle time, so
+	// that times inside are exact however busy the host is.
+	Counted bool
 	// Forward lists TCP ports of the machine that the host reaches; see Machine.Addr. The
 	// machine reaches the host's loopback at HostAddr.
 	Forward []int
@@ -181,11 +184,15 @@ func (m *Machine) args(o Options) ([]string, error) {
 
 // board is the part of the command line that the device tree depends on.
 func board(o Options) []string {
-	return []string{
-		"-machine", "virt", "-accel", "tcg,thread=multi", "-cpu", cmp.Or(o.CPU, "cortex-a72"),
+	args := []string{
+		"-machine", "virt", "-cpu", cmp.Or(o.CPU, "cortex-a72"),
 		"-smp", strconv.Itoa(cmp.Or(o.Cores, 2)), "-m", strconv.Itoa(cmp.Or(o.Memory, 1024)),
 		"-nodefaults", "-display", "none",
 	}
+	if o.Counted {
+		return append(args, "-accel", "tcg,thread=single", "-icount", "shift=5,sleep=off")
+	}
+	return append(args, "-accel", "tcg,thread=multi")
 }
 
 // exec starts QEMU at low priority, and dies with it.
@@ -253,6 +260,10 @@ func (m *Machine) Addr(port int) string { return m.ports[port] }
 
 // Reset is the reset button: no warning, no sync, the same disks.
 func (m *Machine) Reset() error { return m.monitor.command("system_reset") }
+
+// PowerButton presses the power button, which the board wires to line 3 of its GPIO chip
+// and releases after 100 ms.
+func (m *Machine) PowerButton() error { return m.monitor.command("system_powerdown") }
 
 // Kill cuts the power and returns when it is off.
 func (m *Machine) Kill() {
