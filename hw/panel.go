@@ -102,10 +102,13 @@ func openLight(t *tree, c LightConfig, lines LineOpener) (*light, error) {
 		kind, where, _ := splitPlace(place)
 		var out output
 		var err error
-		if kind == "sysfs" {
-			out, err = openSysfsLED(t, where, c.Inverted)
-		} else {
+		switch {
+		case kind == "gpio":
 			out, err = openGPIOLamp(lines, where, c.Inverted)
+		case c.Kind == "rgb" && len(c.Lamps) == 1:
+			out, err = openMultiLED(t, where, c.Inverted)
+		default:
+			out, err = openSysfsLED(t, where, c.Inverted)
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("lamp %s: %w", place, err))
@@ -122,23 +125,31 @@ var substitutes = map[Color][]Color{
 	Blue: {Blue, White, Yellow}, Green: {Green, White}, White: {White},
 }
 
+// tinted is an output of every colour.
+type tinted interface{ tint(mix [3]uint8) error }
+
 // levels sets each lamp's level for a colour.
-func (l *light) levels(c Color) {
+func (l *light) levels(c Color) error {
 	full := 255
 	if b := l.config.Brightness; b > 0 {
 		full = 255 * b / 100
 	}
 	part := func(v uint8) uint8 { return uint8(int(v) * full / 255) }
-	switch l.config.Kind {
-	case "led":
+	mix := mixes[c]
+	if one, ok := l.lamps[0].out.(tinted); ok || l.config.Kind == "led" {
 		l.lamps[0].level = part(255)
 		if c == Dark {
 			l.lamps[0].level = 0
 		}
+		if ok {
+			return one.tint(mix)
+		}
+		return nil
+	}
+	switch l.config.Kind {
 	case "rgb":
-		mix := mixes[c]
 		for _, m := range l.lamps {
-			m.level = part(mix[slices.Index([]string{"red", "green", "blue"}, m.name)])
+			m.level = part(mix[slices.Index(parts, m.name)])
 		}
 	case "stack":
 		for _, m := range l.lamps {
@@ -147,10 +158,11 @@ func (l *light) levels(c Color) {
 		for _, try := range substitutes[c] {
 			if i := slices.IndexFunc(l.lamps, func(m *lamp) bool { return m.name == string(try) }); i >= 0 {
 				l.lamps[i].level = part(255)
-				return
+				break
 			}
 		}
 	}
+	return nil
 }
 
 // show sets the lamps to a pattern; beats start dark.
@@ -159,8 +171,7 @@ func (l *light) show(p Pattern) error {
 		p = own
 	}
 	l.shown = p
-	l.levels(p.Color)
-	var errs []error
+	errs := []error{l.levels(p.Color)}
 	for _, m := range l.lamps {
 		var err error
 		switch {
@@ -325,7 +336,7 @@ func (p *Panel) perform(ctx context.Context, script func(play func(Pattern, time
 		}
 		p.mu.Lock()
 		for _, l := range p.lights {
-			l.levels(pattern.Color)
+			errs = append(errs, l.levels(pattern.Color))
 			for _, m := range l.lamps {
 				m.alone = true
 				errs = append(errs, m.out.set(m.level))

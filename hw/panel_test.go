@@ -223,6 +223,39 @@ func TestLampTest(t *testing.T) {
 	})
 }
 
+// TestMulticolour: one LED of the kernel with an intensity of each colour, in its own order.
+func TestMulticolour(t *testing.T) {
+	b := hwtest.Pi5()
+	const base = "sys/class/leds/rgb:status/"
+	for file, content := range map[string]string{
+		"brightness": "0\n", "max_brightness": "100\n", "trigger": "[none] timer oneshot pattern\n", "pattern": "",
+		"multi_index": "blue white green red\n", "multi_intensity": "7 7 7 7\n", "shot": "", "invert": "", "delay_on": "", "delay_off": "",
+	} {
+		b.Files[base+file] = content
+	}
+	dir, p := panel(t, b, nil, hw.LightConfig{Kind: "rgb", Lamps: map[string]string{"all": "sysfs:rgb:status"}, Brightness: 50, Exit: "restore"})
+	l := led(t, dir, "rgb:status")
+	if err := p.Show(three); err != nil { // yellow
+		t.Fatal(err)
+	}
+	if got := l("multi_intensity") + "|" + l("trigger") + "|" + l("pattern"); !strings.HasPrefix(got, "0 0 78 100|pattern|50 200 50 0 0 300 0 0 ") {
+		t.Error(got)
+	}
+	if err := p.Show(hw.Pattern{Color: hw.Blue}); err != nil {
+		t.Fatal(err)
+	}
+	if got := l("multi_intensity") + "|" + l("trigger") + "|" + l("brightness"); got != "100 0 0 0|none|50" {
+		t.Error(got)
+	}
+	if err := p.Halt(); err != nil || l("multi_intensity") != "7 7 7 7" || l("brightness") != "0" {
+		t.Errorf("restored to %s at %s: %v", l("multi_intensity"), l("brightness"), err)
+	}
+	_, err := hw.OpenPanel(dir, []hw.LightConfig{{Kind: "rgb", Lamps: map[string]string{"x": "sysfs:ACT"}}}, nil)
+	if err == nil || !strings.Contains(err.Error(), `LED "ACT" has one colour`) {
+		t.Errorf("a plain LED as one of all colours: %v", err)
+	}
+}
+
 // TestBrokenLamp: one lamp that cannot be opened leaves the others working.
 func TestBrokenLamp(t *testing.T) {
 	dir := t.TempDir()
@@ -249,7 +282,8 @@ func TestLightConfigCheck(t *testing.T) {
 		`no kind of light "disco"`:        {Kind: "disco"},
 		"exactly one lamp":                {Kind: "led"},
 		"needs at least one lamp":         {Kind: "stack"},
-		"lamps red, green and blue":       {Kind: "rgb", Lamps: map[string]string{"red": "sysfs:a"}},
+		"lamps red, green and blue":       {Kind: "rgb", Lamps: map[string]string{"red": "sysfs:a", "blue": "sysfs:b"}},
+		"must be an LED of the kernel":    {Kind: "rgb", Lamps: map[string]string{"x": "gpio:a/1"}},
 		`no lamp colour "pink"`:           {Kind: "stack", Lamps: map[string]string{"pink": "sysfs:a"}},
 		`write "sysfs:NAME"`:              {Kind: "led", Lamps: map[string]string{"x": "sysfs:../../kernel"}},
 		"brightness 120":                  {Kind: "led", Lamps: map[string]string{"x": "sysfs:a"}, Brightness: 120},

@@ -30,6 +30,9 @@ var mixes = map[Color][3]uint8{
 	Green: {0, 255, 0}, Blue: {0, 0, 255}, White: {255, 255, 255},
 }
 
+// parts are the lamps of a light that mixes.
+var parts = []string{"red", "green", "blue"}
+
 // Pattern is one thing that a lamp can say.
 type Pattern struct {
 	Name  string
@@ -117,7 +120,8 @@ type LightConfig struct {
 	// Kind is "led" (one lamp), "rgb" (three that mix) or "stack" (one lamp per colour).
 	Kind string
 	// Lamps says where each lamp is: "led" has one, under any name; "rgb" has red,
-	// green and blue; "stack" has colours. A place is "sysfs:NAME", a folder of
+	// green and blue, or one LED of the kernel that has all colours; "stack" has
+	// colours. A place is "sysfs:NAME", a folder of
 	// /sys/class/leds, or "gpio:CHIP/LINE", a chip's label and a line's number or name.
 	Lamps map[string]string
 	// Inverted lamps light at a low level or brightness 0.
@@ -140,9 +144,17 @@ func (c *LightConfig) Check() error {
 			return errors.New(`a light of kind "led" has exactly one lamp`)
 		}
 	case "rgb":
-		need = []string{"red", "green", "blue"}
-		if len(c.Lamps) != 3 {
-			return errors.New(`a light of kind "rgb" has the lamps red, green and blue`)
+		switch len(c.Lamps) {
+		case 1:
+			for _, place := range c.Lamps {
+				if strings.HasPrefix(place, "gpio:") {
+					return errors.New(`one lamp of all colours must be an LED of the kernel, "sysfs:NAME"`)
+				}
+			}
+		case 3:
+			need = parts
+		default:
+			return errors.New(`a light of kind "rgb" has the lamps red, green and blue, or one LED of all colours`)
 		}
 	case "stack":
 		if len(c.Lamps) == 0 {
