@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"lineside/daemon/lamp"
+	"lineside/hw"
 	"lineside/mqtt"
 	"lineside/mqtt/wire"
 )
@@ -160,12 +160,18 @@ func prepend(list []string, s string) []string {
 	return list[:min(len(list), topLines)]
 }
 
-// hottest good temperature and its name.
+// hottest good temperature and its name, of those that the work heats where the board has
+// such: a converter or a disk may be warmer for good.
 func (v *topView) hottest() (name string, t float64, ok bool) {
-	t = math.Inf(-1)
+	heated := false
 	for n, r := range v.health.Readings {
-		if n, is := strings.CutPrefix(n, "temperature/"); is && r.Quality == mqtt.QualityGood && r.Value > t {
-			name, t, ok = n, r.Value, true
+		n, is := strings.CutPrefix(n, "temperature/")
+		if !is || r.Quality != mqtt.QualityGood {
+			continue
+		}
+		byWork := (&hw.Reading{Kind: hw.Temperature, Name: n}).Heated()
+		if !ok || byWork && !heated || byWork == heated && r.Value > t {
+			name, t, ok, heated = n, r.Value, true, byWork
 		}
 	}
 	return name, t, ok
@@ -196,6 +202,9 @@ func (v *topView) render() string {
 	}
 	line("state", "%s", state)
 	line("lamp", "%s", v.lamp())
+	if len(v.health.Conditions) > 0 {
+		line("the matter", "%s", strings.Join(v.health.Conditions, ", "))
+	}
 	if name, t, ok := v.hottest(); ok {
 		line("temperature", "%.1f °C %s  %s", t, name, curve(v.heat))
 	} else {
@@ -205,7 +214,7 @@ func (v *topView) render() string {
 	line("memory", "%s free of %s", v.number("memory/available"), v.number("memory/total"))
 	line("power", "%s", v.number("power/total"))
 	line("speed", "%s", v.number("tokens-per-second"))
-	line("queue", "%s waiting", v.number("queue"))
+	line("queue", "%s waiting, %s being answered", v.number("queue"), v.number("running"))
 	for i, e := range v.events {
 		line([]string{"events", ""}[min(i, 1)], "%s", e)
 	}
@@ -229,19 +238,17 @@ func (v *topView) active(prefix string) string {
 	return strings.Join(on, ", ")
 }
 
-// lamp is what the board's state lights, as far as the status tells.
+// lamp is what the lamp shows, as the board tells in its health.
 func (v *topView) lamp() string {
-	for c, states := range map[lamp.Category]string{
-		lamp.Starting: mqtt.StateStarting, lamp.FunctionCheck: mqtt.StateDraining, lamp.Good: mqtt.StateReady,
-	} {
-		if v.status.State == states {
+	if v.status.State == mqtt.StateOffline {
+		return "dark"
+	}
+	for c := lamp.Good; c <= lamp.Failure; c++ {
+		if c.String() == v.health.Lamp {
 			return lamp.Describe(c)
 		}
 	}
-	if v.status.State == mqtt.StateDegraded {
-		return lamp.Describe(lamp.OutOfSpec) + ", or " + lamp.Describe(lamp.Failure)
-	}
-	return "dark"
+	return "–"
 }
 
 // curve draws values as blocks from 20 to 100 °C.
