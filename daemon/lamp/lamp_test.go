@@ -7,6 +7,8 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -37,6 +39,11 @@ func TestCard(t *testing.T) {
 			break
 		} else if err != nil {
 			t.Fatal(err)
+		}
+	}
+	for _, m := range regexp.MustCompile(`<text x="[0-9.]+" y="([0-9.]+)"`).FindAllStringSubmatch(got, -1) {
+		if y, err := strconv.ParseFloat(m[1], 64); err != nil || y > cardHeight-8 {
+			t.Errorf("a line at %s mm is no longer on the printer's page: %v", m[1], err)
 		}
 	}
 	for c := range conditions {
