@@ -20,7 +20,7 @@ const (
 // Options choose what a Board looks at. The zero value is good.
 type Options struct {
 	Disks  []string // mount points to watch; nil means / alone
-	CGroup string   // the engine's control group below /sys/fs/cgroup; empty means this process's own
+	CGroup string   // the engine's control group below /sys/fs/cgroup; empty, or not there, means this process's own
 }
 
 // Board is a machine below a root. One goroutine uses it at a time.

@@ -296,6 +296,31 @@ func TestOpenFailsClearly(t *testing.T) {
 	}
 }
 
+// TestEnginesGroup: the engine's own control group where it has one, else this process's.
+func TestEnginesGroup(t *testing.T) {
+	b := hwtest.Pi5()
+	const group = "system.slice/lineside-engine.service"
+	for _, want := range []float64{1873805312, 42} {
+		dir := t.TempDir()
+		if err := b.Write(dir); err != nil {
+			t.Fatal(err)
+		}
+		board, err := hw.OpenWith(dir, hw.Options{CGroup: group})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var s hw.Sample
+		board.Sample(&s)
+		if v := s.Value(hw.Memory, "group-current"); v != want {
+			t.Errorf("%v, want %v", v, want)
+		}
+		if err := board.Close(); err != nil {
+			t.Error(err)
+		}
+		b.Files["sys/fs/cgroup/"+group+"/memory.current"] = "42\n"
+	}
+}
+
 func TestMetrics(t *testing.T) {
 	_, board := open(t, hwtest.Pi5())
 	var s hw.Sample

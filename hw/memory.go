@@ -23,7 +23,7 @@ func (b *Board) findMemory() {
 
 func (b *Board) findCGroup() {
 	group := b.options.CGroup
-	if group == "" {
+	if group == "" || !b.tree.has("sys/fs/cgroup/"+group+"/memory.current") {
 		data, err := b.tree.read(cpath("proc/self/cgroup"), b.buf)
 		if err == nil {
 			group, err = cgroupPath(data)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -132,7 +133,7 @@ func (h *house) name() error {
 // openBoard opens sensors and lamps. A lamp that cannot be opened is reported, not fatal.
 func (h *house) openBoard(o *daemon.Options) error {
 	var err error
-	if h.board, err = hw.Open(h.config.HW.Root); err != nil {
+	if h.board, err = hw.OpenWith(h.config.HW.Root, hw.Options{Disks: disks(h.config), CGroup: engineGroup(h.config)}); err != nil {
 		return fmt.Errorf("read the board: %w", err)
 	}
 	o.About.Hardware = h.board.Identity().Model
@@ -145,6 +146,29 @@ func (h *house) openBoard(o *daemon.Options) error {
 	h.sensor = &sensor{board: h.board, clock: &clock}
 	o.Sensor = h.sensor
 	return h.openLight(o)
+}
+
+// disks are the folders whose space matters: those that are written to. The root of an
+// image is read-only, and always full.
+func disks(c config.Config) (dirs []string) {
+	for _, dir := range []string{c.Store.Dir, c.Audit.Dir, c.Licence.Dir} {
+		within := func(other string) bool {
+			return dir == other || strings.HasPrefix(dir, strings.TrimSuffix(other, "/")+"/")
+		}
+		if dir != "" && !slices.ContainsFunc(dirs, within) {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs
+}
+
+// engineGroup is the control group whose memory is the engine's, where the service manager
+// runs it; started here, it is in the daemon's own.
+func engineGroup(c config.Config) string {
+	if c.Engine.Spawn {
+		return ""
+	}
+	return "system.slice/lineside-engine.service"
 }
 
 // sensor keeps the clock's state at hand for every message, and lets the daemon
