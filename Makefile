@@ -9,7 +9,7 @@ CGO     := eval "$$(tools/cgoenv.sh native)" &&
 FUZZ    ?= 10s
 export GOFLAGS ?= -buildvcs=false
 
-.PHONY: help deps build build-arm64 deb deb-arm64 deb-amd64 deb-jetson deb-test demo test test-go test-engine test-e2e test-arm64 test-fit vm demo-model demo-model-eval check lint race soak fuzz faults load bench clean
+.PHONY: help deps build build-arm64 build-cuda deb deb-arm64 deb-amd64 deb-jetson deb-test demo test test-go test-engine test-e2e test-arm64 test-fit vm demo-model demo-model-eval check lint race soak fuzz faults load bench clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -28,6 +28,10 @@ build-arm64: ## the same under bin/arm64 (engine for any 64-bit Pi, and -dotprod
 	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GOBUILD) -trimpath -o bin/arm64/ ./cmd/linesided ./cmd/lineside
 	@eval "$$(tools/cgoenv.sh pi4)" && $(GOBUILD) -trimpath -o bin/arm64/lineside-engine ./cmd/lineside-engine
 	@eval "$$(tools/cgoenv.sh pi5)" && $(GOBUILD) -trimpath -o bin/arm64/lineside-engine-dotprod ./cmd/lineside-engine
+
+build-cuda: ## bin/cuda/lineside-engine for an NVIDIA GPU (on the Jetson itself, with JetPack's toolkit)
+	@tools/deps.sh build
+	@VERSION=$(VERSION) tools/cuda.sh
 
 deb: deb-arm64 deb-amd64 ## dist/*.deb for arm64 and amd64
 

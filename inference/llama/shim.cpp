@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstring>
 #include <exception>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -93,9 +94,24 @@ static bool on_progress(float part, void *p) {
 	return linesideProgress(part, static_cast<ls_session *>(p)->go);
 }
 
+#ifdef GGML_USE_CUDA
+// An engine that was built for a GPU takes all of the model there, or says why not: on the
+// processor it would be slower than the plain one without a word.
+static int gpu_layers() {
+	if (!ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_GPU))
+		throw std::runtime_error("no NVIDIA GPU is found, for which this engine was built: is the driver loaded, and may "
+			"the service open its devices (/dev/nvidia*, /dev/nvhost-*, /dev/nvmap)? The plain lineside-engine runs on the processor");
+	return 999;
+}
+static const auto flash_attention = LLAMA_FLASH_ATTN_TYPE_AUTO;
+#else
+static int gpu_layers() { return 0; }
+static const auto flash_attention = LLAMA_FLASH_ATTN_TYPE_DISABLED; // on a processor it prefills 7 to 15% slower
+#endif
+
 static bool open_session(ls_session *s, const char *path, const ls_options *o) {
 	llama_model_params mp = llama_model_default_params();
-	mp.n_gpu_layers = 0;
+	mp.n_gpu_layers = gpu_layers();
 	mp.vocab_only = o->vocab_only;
 	mp.use_mmap = o->mapped;
 	mp.use_mlock = o->lock;
@@ -111,7 +127,7 @@ static bool open_session(ls_session *s, const char *path, const ls_options *o) {
 	cp.n_batch = o->batch;
 	cp.n_ubatch = o->chunk;
 	cp.n_seq_max = o->sequences;
-	cp.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED; // on a processor it prefills 7 to 15% slower
+	cp.flash_attn_type = flash_attention;
 	cp.type_k = GGML_TYPE_F16;
 	cp.type_v = GGML_TYPE_F16;
 	cp.abort_callback = on_abort;
