@@ -33,7 +33,9 @@ fi
 rm -f "$root/usr/lib/lineside/lineside-engine-dotprod"
 for p in linesided lineside lineside-engine; do ln -s "/opt/lineside/current/$p" "$root/usr/bin/$p"; done
 for u in "$here"/*.service; do install -m 644 "$u" "$root/usr/lib/systemd/system/${u##*/}"; done
-install -D -m 644 "$here/exec.conf" "$root/usr/lib/systemd/system/linesided.service.d/60-jetson.conf"
+for u in linesided lineside-engine; do
+	install -D -m 644 "$here/exec.conf" "$root/usr/lib/systemd/system/$u.service.d/60-jetson.conf"
+done
 
 sed -i -e 's/^Package: .*/Package: lineside-jetson/' -e 's/^Depends: /Provides: lineside\nConflicts: lineside\nReplaces: lineside\nDepends: /' "$root/DEBIAN/control"
 {
