@@ -49,7 +49,7 @@ deb-amd64:
 deb-jetson: deb-arm64 ## dist/lineside-jetson_*.deb: a folder per version, the way back when an upgrade is not well
 	@tools/deb/jetson.sh "$$(ls -t dist/lineside_*_arm64.deb | head -n 1)"
 
-deb-test: deb-amd64 ## the amd64 package's life in a Debian root, and its sandbox under a booted systemd (root; minutes)
+deb-test: deb-amd64 ## the amd64 package's life in a Debian root, twice the same, lintian (root; minutes)
 	@tools/deps.sh deb
 	CGO_ENABLED=0 LINESIDE_DEB=1 go test -count=1 -v -timeout 30m ./tests/deb
 

@@ -1,5 +1,5 @@
-// Package deb tries the Debian package of this machine's architecture as dpkg and systemd meet
-// it: built twice, installed, upgraded, removed, purged, and booted.
+// Package deb tries the Debian package of this machine's architecture as dpkg meets it: built
+// twice, installed, upgraded, removed, purged. What it does in a running machine is tests/vm's.
 //
 // It needs root, the programs of `make deb-ARCH`, and a Debian root that it makes once and keeps
 // in the user's cache. Run it with `make deb-test`.
@@ -18,7 +18,7 @@ import (
 	"testing"
 )
 
-// packages of the Debian root: what a board has at least, and a broker to speak with.
+// packages of the Debian root: what a board has at least, and a broker to look around with.
 const packages = "systemd,systemd-sysv,dbus,udev,procps,iproute2,nftables,mosquitto,mosquitto-clients"
 
 // source is the top folder of this module's source.
@@ -194,7 +194,7 @@ func TestLintian(t *testing.T) {
 		t.Skip("lintian is not installed")
 	}
 	known := map[string]string{
-		"hardening-no-pie":                "the engine is linked by Go's default; see docs/security.md",
+		"hardening-no-pie":                "the engine is linked as Go links by default",
 		"initial-upload-closes-no-bugs":   "this is no upload to Debian",
 		"running with root privileges is": "the test needs root",
 	}
