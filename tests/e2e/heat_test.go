@@ -200,3 +200,37 @@ func TestFanAndSupply(t *testing.T) {
 		t.Errorf("with a weak supply: %+v", a)
 	}
 }
+
+// TestSmallerInHeat: before asks are refused, the fallback model answers, and its answers say so.
+func TestSmallerInHeat(t *testing.T) {
+	t.Parallel()
+	dir, root, b := t.TempDir(), t.TempDir(), hwtest.Pi5()
+	if err := b.Write(root); err != nil {
+		t.Fatal(err)
+	}
+	s, _ := shelf(t, dir)
+	if err := s.SetFallback("tiny"); err != nil {
+		t.Fatal(err)
+	}
+	tiny, err := s.Find("tiny")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := board(t, dir, fmt.Sprintf("spawn = true\nprogram = %q\nsocket = \"unix:%s/e.sock\"\nthreads = 2\n[hw]\nroot = %q\nsample_every = \"250ms\"\n",
+		filepath.Join(programs(t), "lineside-engine"), dir, root), 64)
+	p.ready()
+	if a := p.ask("text", map[string]any{"prompt": "What does alarm E301 mean?"}); a.Code != mqtt.OK || a.Model == tiny.Weights()[:12] {
+		t.Fatalf("cool: %+v", a)
+	}
+	warm := hwtest.Script{Name: "just too warm", Steps: []hwtest.Step{{Set: map[string]string{b.Temp: "78900\n"}}}}
+	if err := warm.Apply(root, -1, 0); err != nil {
+		t.Fatal(err)
+	}
+	e := p.event(mqtt.EventModelChanged, 1)
+	if e.Data["to"] != "tiny" || e.Data["smaller"] != true {
+		t.Errorf("%+v", e)
+	}
+	if a := p.ask("text", map[string]any{"prompt": "What does alarm E301 mean?"}); a.Code != mqtt.OK || a.Model != tiny.Weights()[:12] {
+		t.Errorf("warm: %+v", a)
+	}
+}
