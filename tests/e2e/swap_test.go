@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -86,30 +85,17 @@ func put(t *testing.T, s *store.Store, src bundle.Source) {
 	}
 }
 
-// systemd stands in for the units of the engine: it starts the engine on the store's link,
-// again when the link leads elsewhere, and a second after it has ended.
+// systemd stands in for the unit of the engine: it starts the engine on the store's link, and
+// a second after it has ended again.
 func systemd(t *testing.T, dir string, args ...string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	link := filepath.Join(dir, "models", store.ActiveLink)
 	var g sync.WaitGroup
 	g.Go(func() {
 		for ctx.Err() == nil {
-			target, _ := os.Readlink(link) // there may be no model yet
-			started, end := context.WithCancel(ctx)
-			cmd := exec.CommandContext(started, filepath.Join(programs(t), "lineside-engine"), append([]string{
+			cmd := exec.CommandContext(ctx, filepath.Join(programs(t), "lineside-engine"), append([]string{
 				"--model", link, "--listen", "unix:" + dir + "/e.sock", "--slots", "4"}, args...)...)
-			cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-			cmd.WaitDelay = 10 * time.Second
-			g.Go(func() {
-				tick := time.NewTicker(50 * time.Millisecond)
-				defer tick.Stop()
-				for now := target; now == target && started.Err() == nil; now, _ = os.Readlink(link) {
-					<-tick.C
-				}
-				end()
-			})
 			_ = cmd.Run() // how it ends is linesided's to find out
-			end()
 			select {
 			case <-ctx.Done():
 			case <-time.After(time.Second):
