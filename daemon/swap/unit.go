@@ -22,7 +22,7 @@ type Ender interface {
 // Times of an engine that the service manager runs.
 const (
 	startTime = 30 * time.Second // to bring an engine back
-	byItself  = 5 * time.Second  // for units that watch the link: they size the engine's memory, and may start it anew
+	byItself  = 3 * time.Second  // for units that watch the link: they size the engine's memory, and may start it anew
 	mostEnds  = 2                // in loading, before the model is to blame: the first may be a restart
 )
 
