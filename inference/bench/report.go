@@ -28,6 +28,8 @@ type Report struct {
 	Taken   string   `json:"taken"` // when, RFC 3339
 	Model   string   `json:"model"`
 	Figures []Figure `json:"figures"`
+
+	ideal int64 // bytes of the model file and the KV cache
 }
 
 func (r *Report) add(name string, v float64, unit, goal string, ok bool) {
@@ -38,6 +40,11 @@ func (r *Report) add(name string, v float64, unit, goal string, ok bool) {
 // KV cache with 4096 cells. say tells what is being measured.
 func Measure(ctx context.Context, program, model string, kvBytes int64, ablations bool, say func(string)) (*Report, error) {
 	r := &Report{Model: filepath.Base(model), Taken: time.Now().UTC().Format(time.RFC3339)}
+	fi, err := os.Stat(model)
+	if err != nil {
+		return r, err
+	}
+	r.ideal = fi.Size() + kvBytes
 	steps := []func(context.Context, string, string, func(string)) error{r.decode, r.plant, r.restart}
 	if ablations {
 		steps = append(steps, r.ablations)
@@ -45,17 +52,6 @@ func Measure(ctx context.Context, program, model string, kvBytes int64, ablation
 	for _, step := range steps {
 		if err := step(ctx, program, model, say); err != nil {
 			return r, err
-		}
-	}
-	fi, err := os.Stat(model)
-	if err != nil {
-		return r, err
-	}
-	for i, f := range r.Figures {
-		if f.Name == "peak memory, 8 slots, 4096 cells" {
-			ratio := f.Value / float64(fi.Size()+kvBytes)
-			r.Figures[i].Value /= 1e6
-			r.add("peak memory / (file + KV)", ratio, "", "≤ 1.25", ratio <= 1.25)
 		}
 	}
 	return r, nil
@@ -150,7 +146,9 @@ func (r *Report) plant(ctx context.Context, program, model string, say func(stri
 			r.add(p.name+", prompt tokens shared", 100*res.Cached, "%", "", true)
 		}
 		peak, err := e.Peak()
-		r.add("peak memory, 8 slots, 4096 cells", float64(peak), "MB", "", true)
+		ratio := float64(peak) / float64(r.ideal)
+		r.add("peak memory, 8 slots, 4096 cells", float64(peak)/1e6, "MB", "", true)
+		r.add("peak memory / (file + KV)", ratio, "", "≤ 1.25", ratio <= 1.25)
 		return err
 	})
 }
