@@ -9,7 +9,7 @@ CGO     := eval "$$(tools/cgoenv.sh native)" &&
 FUZZ    ?= 10s
 export GOFLAGS ?= -buildvcs=false
 
-.PHONY: help deps build build-arm64 build-cuda deb deb-arm64 deb-amd64 deb-jetson deb-test demo test test-go test-engine test-e2e test-arm64 test-fit vm demo-model demo-model-eval check lint race soak fuzz faults load bench clean
+.PHONY: help deps build build-arm64 build-cuda deb deb-arm64 deb-amd64 deb-jetson deb-test demo test test-go test-engine test-e2e test-arm64 test-fit test-vm vm-test vm demo-model demo-model-eval check lint race soak fuzz faults load bench clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -73,14 +73,17 @@ test-e2e: build ## the built programs against a real Mosquitto
 test-arm64: build-arm64 ## the arm64 engine answers under emulation
 	CGO_ENABLED=0 LINESIDE_BIN=$(CURDIR)/bin go test -count=1 -run 'ARM64' ./tests/arm64/...
 
+test-vm: deb-arm64 ## the package, installed on a Debian that boots in QEMU, answers
+	@tools/deps.sh test vm
+	CGO_ENABLED=0 LINESIDE_VM=1 LINESIDE_DEB="$$(ls -t dist/lineside_*_arm64.deb | head -n 1)" go test -count=1 -v -timeout 30m ./tests/vm
+
+vm-test: deb-arm64 ## the same, and every fault; takes a quarter of an hour or more
+	@tools/deps.sh test vm
+	CGO_ENABLED=0 LINESIDE_VM=all LINESIDE_DEB="$$(ls -t dist/lineside_*_arm64.deb | head -n 1)" go test -count=1 -v -timeout 90m ./tests/vm/...
+
 vm: ## boot a small arm64 Debian in QEMU, with a shell on the console
 	@tools/deps.sh vm
 	@go run ./tests/vm/run
-
-.PHONY: test-gpio
-test-gpio: ## lamps and button against a real kernel in QEMU (under a minute; the first time makes a Debian root)
-	@tools/deps.sh vm
-	CGO_ENABLED=0 LINESIDE_VM=1 go test -count=1 -v ./tests/gpio
 
 .PHONY: test-gpio
 test-gpio: ## lamps and button against a real kernel in QEMU (under a minute; the first time makes a Debian root)

@@ -51,6 +51,7 @@ finish() {
 	chmod 640 "$root/etc/shadow" "$root/etc/gshadow"
 	chgrp 42 "$root/etc/shadow" "$root/etc/gshadow" # shadow
 	systemd-sysusers --root="$root"
+	printf 'g %s - -\n' input kvm render sgx | systemd-sysusers --root="$root" - # udev
 
 	# alternatives, and the C library's cache of libraries, which it lives without
 	[ -e "$root/usr/bin/awk" ] || ln -s mawk "$root/usr/bin/awk"

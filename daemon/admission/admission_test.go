@@ -123,4 +123,9 @@ func TestBacklog(t *testing.T) {
 		b.Waited(at(ms))
 	}
 	waited(12040, 0) // a busy plant never pauses
+	b.Down(at(20000))
+	b.Up(at(21000))
+	b.Down(at(60000)) // nothing came in between
+	b.Up(at(60500))
+	waited(60510, 510*time.Millisecond)
 }

@@ -18,7 +18,7 @@ const (
 
 // Down notes that the connection is gone, or was when the last run ended.
 func (b *Backlog) Down(at time.Time) {
-	if b.away.IsZero() {
+	if b.away.IsZero() || !b.up.IsZero() && at.Sub(b.up) > longest { // a backlog that ended without a message to tell
 		b.away = at
 	}
 	b.up = time.Time{}

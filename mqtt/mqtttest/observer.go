@@ -191,20 +191,27 @@ func (o *Observer) Answers(id string) []mqtt.Answer {
 
 // Message waits for a message on topic that accept takes (nil: any).
 func (o *Observer) Message(ctx context.Context, topic string, accept func(wire.Message) bool) (wire.Message, error) {
-	var found wire.Message
-	err := o.Until(ctx, func() bool {
-		for _, m := range o.messages {
-			if m.Topic == topic && (accept == nil || accept(m)) {
+	m, _, err := o.MessageFrom(ctx, 0, topic, accept)
+	return m, err
+}
+
+// MessageFrom is Message for what is received after the first n messages; the next one
+// to look at is returned, too.
+func (o *Observer) MessageFrom(ctx context.Context, n int, topic string, accept func(wire.Message) bool) (found wire.Message, next int, err error) {
+	err = o.Until(ctx, func() bool {
+		for ; n < len(o.messages); n++ {
+			if m := o.messages[n]; m.Topic == topic && (accept == nil || accept(m)) {
 				found = m
+				n++
 				return true
 			}
 		}
 		return false
 	})
 	if err != nil {
-		return found, fmt.Errorf("no such message on %s: %w", topic, err)
+		return found, n, fmt.Errorf("no such message on %s: %w", topic, err)
 	}
-	return found, nil
+	return found, n, nil
 }
 
 // Messages is everything received so far, in order.

@@ -29,7 +29,7 @@ import (
 // packages is what Lineside finds on a plain Debian, and what tests use inside.
 var packages = strings.Fields(`
 	linux-image-arm64 kmod udev systemd systemd-sysv systemd-timesyncd dbus
-	base-files base-passwd bash dash coreutils util-linux mount procps hostname passwd login adduser
+	base-files base-passwd libc-bin bash dash coreutils util-linux mount procps hostname passwd login adduser
 	libpam-modules libpam-runtime init-system-helpers dpkg debianutils diffutils findutils
 	grep mawk sed tar gzip e2fsprogs iproute2 nftables`)
 
@@ -39,7 +39,7 @@ var modules = []string{"virtio_pci", "virtio_mmio", "virtio_blk", "virtio_net", 
 
 // unneeded takes two thirds of the disk and no test looks at it.
 const unneeded = `cd "$1" && rm -rf boot usr/share/doc usr/share/man usr/share/locale usr/share/i18n usr/lib/udev/hwdb.d usr/lib/udev/hwdb.bin
-cd "$1"/lib/modules/*/kernel && rm -rf sound drivers/gpu drivers/media drivers/infiniband drivers/scsi drivers/iio drivers/staging drivers/net/ethernet drivers/net/wireless`
+cd "$1"/lib/modules/*/kernel && rm -rf sound drivers/gpu drivers/media drivers/infiniband drivers/scsi drivers/iio drivers/staging drivers/net/ethernet drivers/net/wireless net/wireless net/mac80211 net/bluetooth drivers/usb`
 
 // setup is what an administrator of such a machine would have set.
 const setup = `echo lineside-vm >"$1"/etc/hostname
