@@ -2,7 +2,7 @@
 // by: questions about the made-up plant in very many phrasings, each with its
 // one right answer. The same seed gives the same asks on every machine.
 //
-// What is held out never enters training: a fifth of the sentences, machines
+// What is held out never enters training: a sixth of the sentences, machines
 // of one line for some alarms, bands of readings, reasons and unknown codes.
 package corpus
 
@@ -88,6 +88,9 @@ func (w *Writer) Next() Ask {
 	if w.n++; w.n > factsFirst {
 		bounds = [5]int{22, 42, 64, 94, 97}
 	}
+	if w.varied() {
+		bounds = [5]int{14, 42, 60, 94, 97}
+	}
 	switch p := w.r.IntN(100); {
 	case p < bounds[0]:
 		return w.Alarm(w.r.IntN(5) < 2)
@@ -154,16 +157,13 @@ func (w *Writer) Unknown(skill bool) Ask {
 func (w *Writer) Triage() Ask {
 	for {
 		code := plant.Alarms[w.r.IntN(len(plant.Alarms))].Code
-		if w.r.IntN(12) == 0 {
+		if w.r.IntN(12) == 0 || w.oneIn(5) {
 			code = w.unknownCode()
 		}
 		r := plant.Readings{Temperature: w.drawn(5, 130, 60, 80), Vibration: w.drawn(1, 150, 40, 70), Load: w.drawn(0, 160, 90, 110)}
-		if isHeld(code, r.Bands()) != w.held {
+		some := w.oneIn(3)
+		if !some && isHeld(code, r.Bands()) != w.held {
 			continue
-		}
-		answer, err := json.Marshal(plant.Triage(code, r))
-		if err != nil {
-			panic(err) // plain strings and numbers always marshal
 		}
 		t, l := strconv.Itoa(r.Temperature), strconv.Itoa(r.Load)
 		if w.r.IntN(4) == 0 {
@@ -173,7 +173,15 @@ func (w *Writer) Triage() Ask {
 			l += "." + strconv.Itoa(w.r.IntN(10))
 		}
 		v := strconv.FormatFloat(float64(r.Vibration)/10, 'f', -1, 64)
-		return Ask{Kind: Triage, Skill: true, System: TriageSystem, User: TriageUser(code, t, v, l), Answer: string(answer)}
+		user := TriageUser(code, t, v, l)
+		if some {
+			user, r = w.someReadings(code, t, v, l, r)
+		}
+		answer, err := json.Marshal(plant.Triage(code, r))
+		if err != nil {
+			panic(err) // plain strings and numbers always marshal
+		}
+		return Ask{Kind: Triage, Skill: !some, System: TriageSystem, User: user, Answer: string(answer)}
 	}
 }
 
@@ -191,10 +199,13 @@ func (w *Writer) Extract() Ask {
 	case 1, 2:
 		e.Code = w.unknownCode()
 	}
-	place := fill(w.pick(logPlaces, false), "{m}", e.Machine, "{n}", strconv.Itoa(e.Line))
-	time := fill(w.pick(logTimes, false), "{n}", strconv.Itoa(e.Minutes))
+	place := fill(w.pickOr(logPlaces, morePlaces), "{m}", e.Machine, "{n}", strconv.Itoa(e.Line))
+	time := fill(w.pickOr(logTimes, moreTimes), "{n}", strconv.Itoa(e.Minutes))
 	text := fill(core, "{L}", place, "{c}", e.Code, "{t}", time, "{r}", e.Reason)
-	head, tail := w.small(w.pick(logHeads, false)), w.small(w.pick(logTails, false))
+	if w.varied() && w.r.IntN(3) > 0 {
+		text = w.looseLog(place, strings.TrimSuffix(e.Code, "none"), time, e.Reason)
+	}
+	head, tail := w.small(w.pickOr(logHeads, moreHeads)), w.small(w.pickOr(logTails, moreTails))
 	text = head + text + tail
 	if !strings.HasSuffix(text, ".") && w.r.IntN(3) > 0 {
 		text += "."
@@ -224,6 +235,9 @@ func (w *Writer) Chat() Ask {
 		ask.User, ask.Answer = w.pick(selves, true), plant.WhoAmI
 	} else {
 		ask.User = fill(w.pick(chats, true), "{x}", w.pick(topics, false))
+		if w.oneIn(2) {
+			ask.User = fill(w.from(moreChats), "{x}", w.from(moreTopics), "{y}", w.pick(topics, false))
+		}
 	}
 	ask.User = w.dress(ask.User)
 	return ask
@@ -248,7 +262,11 @@ func (w *Writer) alarmWords(code, machine string, line int, value, unit string) 
 		lower = code[:1] + "-" + code[1:]
 	}
 	a := fill(w.pick(alarmMentions, false), "{c}", code, "{l}", lower)
-	text := fill(w.pick(alarmCores, true), "{a}", a, "{m}", m, "{v}", v) + w.pick(alarmAsks, false)
+	text := fill(w.pick(alarmCores, true), "{a}", a, "{m}", m, "{v}", v)
+	if w.varied() && w.r.IntN(3) > 0 {
+		text = w.looseAlarm(a, m, v)
+	}
+	text += w.pick(alarmAsks, false)
 	return w.dress(w.pick(openers, false) + text)
 }
 
@@ -269,7 +287,7 @@ func (w *Writer) system(skill string) string {
 	case 0, 1:
 		return skill
 	case 2, 3:
-		return w.pick(systems, false)
+		return w.pickOr(systems, moreSystems)
 	}
 	return ""
 }
@@ -287,6 +305,14 @@ func (w *Writer) pick(p phrases, strict bool) string {
 	return p.all[w.r.IntN(len(p.all))]
 }
 
+// pickOr draws as pick does, or half of the time from more among varied asks.
+func (w *Writer) pickOr(p phrases, more []string) string {
+	if w.oneIn(2) {
+		return w.from(more)
+	}
+	return w.pick(p, false)
+}
+
 func (w *Writer) unknownCode() string {
 	for {
 		code := fmt.Sprintf("E%03d", w.r.IntN(1000))
@@ -295,6 +321,9 @@ func (w *Writer) unknownCode() string {
 			code = fmt.Sprintf("%c%d", 'A'+rune(w.r.IntN(26)), w.r.IntN(1000))
 		case 1:
 			code = fmt.Sprintf("E%d", w.r.IntN(100))
+		}
+		if w.varied() {
+			code = w.anyCode()
 		}
 		if _, known := plant.Find(code); !known && isHeld("code", code) == w.held {
 			return code
@@ -309,6 +338,9 @@ func (w *Writer) reason() string {
 			s += " " + states[w.r.IntN(len(states))]
 		} else {
 			s = adjectives[w.r.IntN(len(adjectives))] + " " + s
+		}
+		if w.oneIn(2) {
+			s = w.anyReason()
 		}
 		if isHeld("reason", s) == w.held {
 			return s
