@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -55,20 +54,23 @@ func evaluate(answer answerer, seed uint64, every int, out, table io.Writer) err
 	return report(tallies, io.MultiWriter(out, table))
 }
 
-// askAll asks on as many lanes as there are CPUs and collects some wrong answers.
+// lanes is how many asks are under way at once: as many as the engine has slots.
+const lanes = 4
+
+// askAll asks all and collects the wrong answers.
 func askAll(answer answerer, asks []corpus.Ask, every int) (map[corpus.Kind]*tally, []miss, error) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	var (
 		mu    sync.Mutex
-		lanes sync.WaitGroup
+		done  sync.WaitGroup
 		wrong []miss
 		next  = -every
 	)
 	tallies := map[corpus.Kind]*tally{}
 	start := time.Now()
-	for range runtime.NumCPU() {
-		lanes.Go(func() {
+	for range lanes {
+		done.Go(func() {
 			for {
 				mu.Lock()
 				next += every
@@ -93,7 +95,7 @@ func askAll(answer answerer, asks []corpus.Ask, every int) (map[corpus.Kind]*tal
 			}
 		})
 	}
-	lanes.Wait()
+	done.Wait()
 	fmt.Fprintln(os.Stderr)
 	return tallies, wrong, context.Cause(ctx)
 }

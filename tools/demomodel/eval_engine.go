@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"lineside/daemon/skill"
@@ -36,7 +37,7 @@ func throughEngine(program, model string) (answer answerer, stop func(), err err
 		return nil, nil, err
 	}
 	addr := "unix:" + filepath.Join(dir, "engine.sock")
-	cmd := exec.Command(program, "--model", model, "--listen", addr, "--slots", "4", "--ctx", "2048")
+	cmd := exec.Command(program, "--model", model, "--listen", addr, "--slots", strconv.Itoa(lanes), "--ctx", "2048")
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		return nil, nil, errors.Join(err, os.RemoveAll(dir))

@@ -32,6 +32,8 @@ func goldenAsks() []demo.Ask {
 			Answer: `{"line":2,"machine":"filler","code":"E331","minutes":14,"reason":"broken spring"}`},
 		{Skill: "extract", Args: json.RawMessage(`{"entry":"06:40 lost 25 minutes on labeler line 1, torn label roll, no alarm."}`),
 			Answer: `{"line":1,"machine":"labeler","code":"none","minutes":25,"reason":"torn label roll"}`},
+		{Skill: "extract", Args: json.RawMessage(`{"entry":"Late shift: palletizer 1 down 35 min with E807, worn chain, told Meyer."}`),
+			Answer: `{"line":1,"machine":"palletizer","code":"E807","minutes":35,"reason":"worn chain"}`},
 		{Prompt: "Labeler 1 shows E502. What should I do?", Answer: plant.Explain("E502", "")},
 		{Prompt: "What is the set point for bowl pressure of filler 2?", Answer: "The set point for bowl pressure of filler 2 is 2.1 bar."},
 		{Prompt: "Write a poem about the sea.", Answer: plant.NotMine},

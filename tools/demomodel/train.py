@@ -1,12 +1,12 @@
 #!/usr/bin/python3
 """Trains Lineside's demo model on what `demomodel data` wrote.
 
-  train.py DATA OUT [--steps N] [--dim 192 --layers 5 ...] [--resume]
+  train.py DATA OUT [--rates "0:0 100:1 5000:0"] [--dim 192 --layers 5 ...] [--resume]
 
 A Llama in plain PyTorch (1.13 is enough), no GPU needed. The learning rate
-rises, stays and then falls to nothing over the last part. OUT/state.pt is the
-checkpoint that --resume goes on from, OUT/log.tsv the curve, and OUT/weights.json
-with weights.f32 are what `demomodel export` reads: tensors under their GGUF names.
+follows --rates. OUT/state.pt is the checkpoint that --resume goes on from,
+OUT/log.tsv the curve, and OUT/weights.json with weights.f32 are what
+`demomodel export` reads: tensors under their GGUF names.
 """
 import argparse, json, math, multiprocessing, os, time
 import numpy as np
@@ -16,11 +16,26 @@ import torch.nn.functional as F
 MUON = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
 
 
+# How the shipped model was trained: facts first, then the mix, then the varied asks.
+RATES = "0:0 100:1 1750:1 3250:0 3250:0.4 4050:0 4050:0 4100:0.6 5600:0.247 5740:0.03"
+
+
+def points(text):
+    return [(int(n), float(share)) for n, share in (p.split(":") for p in text.split())]
+
+
+def share(rates, n):
+    """The line through the points at step n, the first steps of a fall at its top."""
+    for (a, x), (b, y) in zip(rates, rates[1:]):
+        if a < n <= b:
+            return x + (y - x) * (n - a - (y < x)) / (b - a)
+    return 0.0
+
+
 def options():
     a = argparse.ArgumentParser()
     a.add_argument("data"); a.add_argument("out")
-    a.add_argument("--steps", type=int, default=3750)
-    a.add_argument("--decay", type=int, default=2000, help="steps of the final fall")
+    a.add_argument("--rates", type=points, default=RATES, help="share of the learning rate, as STEP:SHARE with lines between; the last step ends it")
     a.add_argument("--batch", type=int, default=48, help="asks a step")
     a.add_argument("--dim", type=int, default=192); a.add_argument("--layers", type=int, default=5)
     a.add_argument("--heads", type=int, default=6); a.add_argument("--kv", type=int, default=2)
@@ -248,11 +263,11 @@ def work(rank, o, shared, w, opt, start, tokens, index, held):
     """Trains from step start on; the worker of rank 0 also judges and saves."""
     torch.set_num_threads(1)
     vocab, rope = w["token_embd"].shape[0], rope_table(o, 512)
-    fall, last = o.steps - o.decay, o.steps
+    last = o.rates[-1][0]
     log, t0, loss_sum, seen = open(os.path.join(o.out, "log.tsv"), "a"), time.time(), 0.0, 0
     recent = math.nan
     for n, (x, y, m) in enumerate(batches(o, tokens, index, start), start + 1):
-        scale = min(1, n / 100, max(0.0, (last - n + 1) / (last - fall)))
+        scale = share(o.rates, n)
         seen += x.numel(); wanted = m.sum()
         x, y, m = x[rank::o.workers], y[rank::o.workers], m[rank::o.workers]
         loss = F.cross_entropy(forward(o, w, x, m, rope), y[m], reduction="sum") / wanted
