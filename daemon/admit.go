@@ -229,7 +229,7 @@ func (d *Daemon) enqueue(a *ask) {
 	}
 	full := admission.Verdict{Code: mqtt.QueueFull, Text: "the queue has no place for this client"}
 	d.mu.Lock()
-	v := d.board.Model()
+	v := d.board.Queued(it.Deadline.Sub(a.arrived))
 	full.Retry = d.pace.Wait(d.queue.Len()/2 + 1)
 	if v.OK() && !d.queue.Room(it.Client, it.Priority) {
 		v = full

@@ -278,6 +278,7 @@ const (
 	engineEvery = time.Second
 	engineFast  = 100 * time.Millisecond // while it is down or loading
 	engineStall = time.Minute            // running asks without one step mean a hang
+	engineStart = time.Minute            // asks wait for an engine that starts; afterwards they are told when to come back
 )
 
 // watchEngine keeps the board's view of the engine up to date.
@@ -313,6 +314,7 @@ type engineWatch struct {
 	model string
 	steps uint64
 	moved time.Time
+	down  time.Time // since when it cannot answer; zero while it can
 }
 
 // engineIs takes in one report; true means that the engine can answer.
@@ -327,6 +329,15 @@ func (d *Daemon) engineIs(ctx context.Context, h *inference.Health, err error, w
 		}
 	}
 	ready := why == ""
+	loading := err == nil && h.State == "loading"
+	starting := loading || err != nil && !fell
+	comes := loading || starting && d.Child != nil // else nobody knows whether there is an engine at all
+	switch {
+	case ready:
+		w.down = time.Time{}
+	case w.down.IsZero():
+		w.down = time.Now()
+	}
 	d.mu.Lock()
 	if err == nil {
 		d.engine = *h
@@ -337,8 +348,9 @@ func (d *Daemon) engineIs(ctx context.Context, h *inference.Health, err error, w
 	}
 	told := err == nil && h.Model == d.changedTo
 	d.board.Ready, d.board.Why, d.board.ReadyIn = ready, why, retry
-	loading := err == nil && h.State == "loading"
-	d.show(lamp.IsStarting, loading || err != nil && !fell, why)
+	// A change of model has a grace of its own.
+	d.board.Starting = comes && !d.lamp.Active(lamp.ModelChanging) && time.Since(w.down) < engineStart
+	d.show(lamp.IsStarting, starting, why)
 	d.show(lamp.ModelBad, err == nil && h.State == "failed", why)
 	d.show(lamp.EngineDown, err != nil && fell, why)
 	d.mu.Unlock()

@@ -203,7 +203,7 @@ func New(o Options) (*Daemon, error) {
 		latency: map[string]*latencies{},
 		isUp:    make(chan struct{}),
 	}
-	d.board.Why = "the engine is starting"
+	d.board.Why, d.board.Starting = "the engine is starting", o.Child != nil
 	d.board.Climate = governor.Decision{Admit: o.Sensor == nil, Reason: "the board's temperature is not known yet"}
 	d.show(lamp.IsStarting, true, "")
 	if o.AliveFile != "" {

@@ -29,6 +29,7 @@ type Board struct {
 	Ready    bool   // the engine has a model
 	Why      string // where it has none
 	ReadyIn  time.Duration
+	Starting bool              // the engine loads its model and has not done so for long
 	Climate  governor.Decision // of heat and memory
 }
 
@@ -64,6 +65,15 @@ func (b Board) Model() Verdict {
 		return Verdict{mqtt.NotReady, why, least(b.ReadyIn)}
 	}
 	return Verdict{}
+}
+
+// Queued decides for asks that need the model and can wait for it for as long as left: they are
+// also taken in while the engine starts.
+func (b Board) Queued(left time.Duration) Verdict {
+	if b.Starting && left > least(b.ReadyIn) {
+		b.Ready = true
+	}
+	return b.Model()
 }
 
 // least keeps clients from coming back at once.

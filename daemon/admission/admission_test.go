@@ -98,6 +98,30 @@ func TestBoard(t *testing.T) {
 	}
 }
 
+// TestQueued takes in what can wait until the engine has started, and nothing else.
+func TestQueued(t *testing.T) {
+	start := Board{Starting: true, ReadyIn: 5 * time.Second, Climate: governor.Decision{Admit: true}}
+	with := func(change func(*Board)) Board { b := start; change(&b); return b }
+	for _, tt := range []struct {
+		name  string
+		board Board
+		left  time.Duration
+		want  mqtt.Code
+	}{
+		{"starting", start, time.Minute, mqtt.OK},
+		{"starting, no time", start, 5 * time.Second, mqtt.NotReady},
+		{"starting, nothing known", with(func(b *Board) { b.ReadyIn = 0 }), time.Second, mqtt.NotReady},
+		{"starting, audit", with(func(b *Board) { b.Blocked = "audit" }), time.Minute, mqtt.NotReady},
+		{"starting, hot", with(func(b *Board) { b.Climate = governor.Decision{TooHot: true} }), time.Minute, mqtt.TooHot},
+		{"failed", with(func(b *Board) { b.Starting = false }), time.Minute, mqtt.NotReady},
+		{"fit", with(func(b *Board) { b.Ready, b.Starting = true, false }), time.Millisecond, mqtt.OK},
+	} {
+		if got := tt.board.Queued(tt.left); got.Code != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got.Code, tt.want)
+		}
+	}
+}
+
 func TestBacklog(t *testing.T) {
 	start := time.Unix(1000, 0)
 	at := func(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
