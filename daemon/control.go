@@ -3,12 +3,14 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"time"
 
 	"lineside/daemon/lamp"
 	"lineside/daemon/swap"
 	"lineside/inference"
+	"lineside/inference/model/licence"
 	"lineside/mqtt"
 )
 
@@ -438,7 +440,21 @@ func (d *Daemon) watchSkills(ctx context.Context) error {
 		if err := d.scanSkills(); err != nil {
 			d.Log.Warn("skills stay as they are", "err", err)
 		}
+		d.licences()
 	}
+}
+
+// licences shows where a skill of the board is refused by the licence of the running model or
+// of the skill's adapter: the owner has to accept it for that use, or to drop the skill.
+func (d *Daemon) licences() {
+	why := ""
+	for _, s := range d.Skills.All() {
+		if err := d.Permit(s.UseClass, s.Adapter); errors.Is(err, licence.ErrRefused) {
+			why = fmt.Sprintf("skill %s: %v", s.Name, err)
+			break
+		}
+	}
+	d.condition(lamp.LicenceDue, why != "", why)
 }
 
 func (d *Daemon) scanSkills() error {

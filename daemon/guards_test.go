@@ -6,11 +6,13 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"lineside/daemon/audit"
+	"lineside/daemon/lamp"
 	"lineside/daemon/skill"
 	"lineside/hw"
 	"lineside/inference"
@@ -209,6 +211,31 @@ func TestLicence(t *testing.T) {
 		}
 		if a := h.one("plc", "2"); a.Code != mqtt.OK {
 			t.Errorf("%+v", a)
+		}
+		h.stop()
+	})
+}
+
+// TestLicenceDue tells of a skill that the licence refuses, until the owner has accepted it.
+func TestLicenceDue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var accepted atomic.Bool
+		h := open(t, func(o *Options) {
+			o.Permit = func(c licence.Class, _ string) error {
+				if c == licence.Lookup && !accepted.Load() {
+					return &licence.Refusal{Licence: licence.Llama32, Why: "not accepted for lookup"}
+				}
+				return nil
+			}
+		})
+		after(10 * time.Second)
+		if g, s := h.Signal(), h.status(); g.Condition != lamp.LicenceDue || s.State != mqtt.StateReady || !strings.Contains(s.Why, "skill alarm: refused by licence") {
+			t.Errorf("%+v, status %+v", g, s)
+		}
+		accepted.Store(true)
+		after(10 * time.Second)
+		if g, s := h.Signal(), h.status(); g.Category != lamp.Good || s.Why != "" {
+			t.Errorf("after the acceptance: %+v, status %+v", g, s)
 		}
 		h.stop()
 	})

@@ -41,7 +41,7 @@ const (
 	StorageWorn                    // the flash device reports wear
 	SupplyWasLow                   // undervoltage since boot
 	FanStopped                     // a fan is driven but does not turn
-	LicenceDue                     // the model's licence asks for the owner
+	LicenceDue                     // a licence does not cover what a skill is for
 	ConfigWrong                    // lineside.toml on the card is wrong; the one before is in use
 	UpdateFailed                   // an update did not hold; the version before runs
 	TooHot                         // refusing for heat
@@ -87,7 +87,7 @@ var conditionTable = [conditions]conditionInfo{
 	StorageWorn:   {"storage_worn", Maintenance, "the storage is worn", "Plan a new card or module."},
 	SupplyWasLow:  {"supply_was_low", Maintenance, "the supply was too weak since start", "Check the power supply and its cable."},
 	FanStopped:    {"fan_stopped", Maintenance, "the fan does not turn", "Clean or replace the fan."},
-	LicenceDue:    {"licence_due", Maintenance, "the model's licence is not accepted", "Run lineside model licences."},
+	LicenceDue:    {"licence_due", Maintenance, "a licence does not cover a skill", "Accept it (lineside model accept), or drop the skill."},
 	ConfigWrong:   {"config_wrong", Maintenance, "the card's lineside.toml is wrong", "Read STATUS.txt on the card."},
 	UpdateFailed:  {"update_failed", Maintenance, "an update did not hold", "Run lineside image slots on the board."},
 	TooHot:        {"too_hot", OutOfSpec, "too hot", "Check the cabinet's cooling. It recovers by itself."},
