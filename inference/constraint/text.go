@@ -90,8 +90,8 @@ func (b *builder) span(lo, hi []byte, next int32, tails map[[4]byte]int32) []edg
 }
 
 func (b *builder) tail(lo, hi []byte, next int32, tails map[[4]byte]int32) int32 {
-	full := slices.ContainsFunc(lo, func(c byte) bool { return c != 0x80 }) == false &&
-		slices.ContainsFunc(hi, func(c byte) bool { return c != 0xbf }) == false
+	full := !slices.ContainsFunc(lo, func(c byte) bool { return c != 0x80 }) &&
+		!slices.ContainsFunc(hi, func(c byte) bool { return c != 0xbf })
 	key := [4]byte{byte(len(lo))}
 	if full {
 		if n, ok := tails[key]; ok {

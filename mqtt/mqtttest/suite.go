@@ -28,7 +28,6 @@ type Board struct {
 	Topics mqtt.Topics
 	Got    chan Got      // every message of the handler
 	Ups    chan struct{} // one for every OnUp
-	status func() mqtt.Status
 	stop   func()
 }
 

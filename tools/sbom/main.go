@@ -82,7 +82,7 @@ func main() {
 
 func run(version, out, notices string, programs []string) error {
 	if len(programs) == 0 || out == "" || notices == "" {
-		return fmt.Errorf("usage: sbom -version V -o FILE -notices FILE PROGRAM...")
+		return fmt.Errorf("usage: sbom -version V -o FILE -notices FILE PROGRAM [PROGRAM]")
 	}
 	main := component{Type: "application", Ref: "lineside@" + version, Name: "lineside", Version: version, Licences: id("Apache-2.0")}
 	b := bom{Format: "CycloneDX", Spec: "1.6", Version: 1, Metadata: metadata{main}}
