@@ -123,6 +123,29 @@ func TestIntegratorExamples(t *testing.T) {
 	}
 }
 
+// TestIntegratorNamesAll holds the page to the verbs and events that there are.
+func TestIntegratorNamesAll(t *testing.T) {
+	page, err := os.ReadFile("../docs/integrator.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile("../docs/mqtt/schema/event.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var schema struct {
+		Properties struct{ Event struct{ Enum []string } }
+	}
+	if err := json.Unmarshal(b, &schema); err != nil || len(schema.Properties.Event.Enum) == 0 {
+		t.Fatalf("no events in the schema: %v", err)
+	}
+	for _, name := range append(schema.Properties.Event.Enum, mqtt.Verbs()...) {
+		if !strings.Contains(string(page), "`"+name+"`") {
+			t.Errorf("docs/integrator.md does not name %s", name)
+		}
+	}
+}
+
 // TestNodeRedFlow: the flow is well formed and uses topics of the API.
 func TestNodeRedFlow(t *testing.T) {
 	b, err := os.ReadFile("../docs/mqtt/node-red-flow.json")
