@@ -52,6 +52,7 @@ func runEngine(args []string) error {
 	listen := f.String("listen", "", "")
 	f.String("slots", "", "")
 	f.String("ctx", "", "")
+	f.String("state-dir", "", "")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
