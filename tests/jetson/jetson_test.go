@@ -112,7 +112,7 @@ func TestPostinst(t *testing.T) {
 	root := t.TempDir()
 	run(t, "dpkg-deb", "-R", strings.TrimSpace(run(t, "../../tools/deb/jetson.sh", standIn(t), t.TempDir())), root)
 	bin, log := t.TempDir(), filepath.Join(t.TempDir(), "calls")
-	for _, p := range []string{"systemctl", "systemd-sysusers", "systemd-tmpfiles", "udevadm"} {
+	for _, p := range []string{"systemctl", "systemd-sysusers", "systemd-tmpfiles", "udevadm", "deb-systemd-helper", "deb-systemd-invoke"} {
 		write(t, filepath.Join(bin, p), "#!/bin/sh\necho "+p+" \"$@\" >>"+log+"\n", 0o755)
 	}
 	b, err := os.ReadFile(filepath.Join(root, "DEBIAN/postinst"))
@@ -128,7 +128,7 @@ func TestPostinst(t *testing.T) {
 		want []string
 	}{
 		{[]string{"configure", ""}, []string{"lineside versions install", "enable lineside-versions.service", "systemd-sysusers"}},
-		{[]string{"configure", "1.2.2"}, []string{"lineside versions install", "systemctl try-restart", "--no-block restart lineside-gate.service"}},
+		{[]string{"configure", "1.2.2"}, []string{"lineside versions install", "deb-systemd-invoke try-restart", "--no-block restart lineside-gate.service"}},
 		{[]string{"abort-upgrade", "1.2.2"}, nil},
 	} {
 		if err := os.RemoveAll(log); err != nil {
