@@ -112,14 +112,11 @@ func (c *Child) once(ctx context.Context) error {
 		defer close(read)
 		c.read(r)
 	}()
-	if err := cmd.Start(); err != nil {
+	if err := c.start(cmd); err != nil {
 		w.Close()
 		<-read
 		return fmt.Errorf("it cannot be started: %w", err)
 	}
-	c.mu.Lock()
-	c.process, c.why, c.last = cmd, "", ""
-	c.mu.Unlock()
 	err := cmd.Wait()
 	w.Close()
 	<-read
@@ -127,6 +124,18 @@ func (c *Child) once(ctx context.Context) error {
 	c.process = nil
 	c.mu.Unlock()
 	return err
+}
+
+// start starts the process. What it says at once, and who restarts it at once, waits until it
+// is known here.
+func (c *Child) start(cmd *exec.Cmd) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	c.process, c.why, c.last = cmd, "", ""
+	return nil
 }
 
 // read logs what the child says and keeps the last line: it is the reason
