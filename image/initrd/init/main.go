@@ -4,8 +4,8 @@
 // for the disk that the kernel's command line names, mounts it and hands over to the
 // init program there. It does nothing else, and never writes to a disk.
 //
-// Of the command line it reads root=/dev/NAME, rootfstype= (ext4 where absent), rw and
-// init=.
+// Of the command line it reads root=/dev/NAME or root=PARTUUID=… of a master boot record,
+// rootfstype= (ext4 where absent), rw and init=.
 package main
 
 import (
@@ -51,15 +51,16 @@ func boot() error {
 	if err := loadModules(); err != nil {
 		return err
 	}
-	if err := events.waitFor(o.root); err != nil {
+	disk, err := events.waitFor(o.root)
+	if err != nil {
 		return err
 	}
 	var flags uintptr = unix.MS_RDONLY
 	if o.writable {
 		flags = 0
 	}
-	if err := unix.Mount(o.root, target, o.kind, flags, ""); err != nil {
-		return fmt.Errorf("mount %s as %s: %w", o.root, o.kind, err)
+	if err := unix.Mount(disk, target, o.kind, flags, ""); err != nil {
+		return fmt.Errorf("mount %s as %s: %w", disk, o.kind, err)
 	}
 	return handOver(o.init)
 }

@@ -32,22 +32,24 @@ func listen() (uevents, error) {
 	return uevents(fd), nil
 }
 
-// waitFor returns when the device file is there: the kernel makes it before it tells.
-func (u uevents) waitFor(dev string) error {
+// waitFor returns the device file of a root when it is there: the kernel makes it before
+// it tells.
+func (u uevents) waitFor(root string) (string, error) {
 	buf := make([]byte, 1<<16)
 	for {
-		if _, err := os.Stat(dev); err == nil {
-			return nil
+		dev, err := device(root)
+		if err == nil {
+			return dev, nil
 		} else if !errors.Is(err, fs.ErrNotExist) {
-			return err
+			return "", err
 		}
-		_, _, err := unix.Recvfrom(int(u), buf, 0)
+		_, _, err = unix.Recvfrom(int(u), buf, 0)
 		switch {
 		case errors.Is(err, unix.EAGAIN):
-			return fmt.Errorf("no %s after %d s: there are %s", dev, patience, disks())
+			return "", fmt.Errorf("no %s after %d s: there are %s", root, patience, disks())
 		case errors.Is(err, unix.ENOBUFS), errors.Is(err, unix.EINTR): // news were lost: look again
 		case err != nil:
-			return fmt.Errorf("wait for %s: %w", dev, err)
+			return "", fmt.Errorf("wait for %s: %w", root, err)
 		}
 	}
 }
