@@ -21,7 +21,7 @@ asks for rights.`,
 	cmd.AddCommand(
 		imageFlashCommand(), imageProvisionCommand(), imageInspectCommand(), imageVerifyCommand(),
 		imageUpdateCommand(), imageInstallCommand(), imageBuildCommand(), imageSignCommand(),
-		imageSlotsCommand(), imageLayoutCommand(), imageBackendCommand(),
+		imageSlotsCommand(), imageLayoutCommand(), imageBackendCommand(), imageGrowCommand(),
 	)
 	return cmd
 }
