@@ -9,7 +9,7 @@ CGO     := eval "$$(tools/cgoenv.sh native)" &&
 FUZZ    ?= 10s
 export GOFLAGS ?= -buildvcs=false
 
-.PHONY: help deps build build-arm64 build-cuda deb deb-arm64 deb-amd64 deb-jetson deb-test demo test test-go test-engine test-e2e test-arm64 test-fit test-vm vm-test vm demo-model demo-model-eval check lint race soak fuzz faults load bench clean
+.PHONY: $(shell sed -n 's/^\([a-z0-9-]*\):.*/\1/p' $(MAKEFILE_LIST))
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -85,10 +85,18 @@ vm: ## boot a small arm64 Debian in QEMU, with a shell on the console
 	@tools/deps.sh vm
 	@go run ./tests/vm/run
 
-.PHONY: test-gpio
 test-gpio: ## lamps and button against a real kernel in QEMU (under a minute; the first time makes a Debian root)
 	@tools/deps.sh vm
 	CGO_ENABLED=0 LINESIDE_VM=1 go test -count=1 -v ./tests/gpio
+
+image: deb-arm64 ## dist/image: the card for Raspberry Pi 4 and 5, and the update (KERNEL=debian|rpi, KEYS=folder)
+	@tools/deps.sh image
+	@[ -n "$(KEYS)" ] || [ -d dist/image-keys ] || image/testkeys.sh dist/image-keys
+	@image/build.sh -k $(or $(KERNEL),debian) -s $(or $(KEYS),dist/image-keys) "$$(ls -t dist/lineside_*_arm64.deb | head -n 1)" dist/image
+
+image-test: ## boot what make image made: a technician's day, and every fault (half an hour)
+	@tools/deps.sh image vm test
+	CGO_ENABLED=0 LINESIDE_IMAGE=$(CURDIR)/dist/image LINESIDE_IMAGE_FAULTS=1 go test -count=1 -v -timeout 120m ./tests/image
 
 test-fit: deps ## memory plans against the engine's real use (takes minutes)
 	@$(CGO) go test -count=1 -v ./tests/fit

@@ -8,7 +8,7 @@
 #
 # COMMAND is run by sh with the finished root as $1, as the root's own root user, and
 # keeps what it wants of it, as in 'mkfs.ext4 -q -d "$1" disk.ext4 1G'. The root is gone
-# afterwards. Without a kernel's hooks there is no initramfs: image/initrd makes one.
+# afterwards. DEBROOT_SOURCE may be one more line of apt's sources. Without a kernel's hooks there is no initramfs: image/initrd makes one.
 set -eu
 export LC_ALL=C
 suite=bookworm
@@ -81,4 +81,5 @@ exec mmdebstrap --architectures="$arch" --variant=extract --format=null --skip=c
 	--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr \
 	--include="$(echo "$@" | tr ' ' ,)" \
 	--extract-hook="sh '$(realpath "$0")' --finish \"\$1\"" --extract-hook="$command" \
+	${DEBROOT_SOURCE:+--setup-hook="echo '$DEBROOT_SOURCE' >\"\$1\"/etc/apt/sources.list.d/more.list"} \
 	"$suite"

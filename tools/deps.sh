@@ -11,9 +11,10 @@ packages() {
 	test) echo mosquitto mosquitto-clients procps e2fsprogs systemd ;;
 	deb) echo mmdebstrap lintian nftables iproute2 util-linux ;;
 	vm) echo qemu-system-arm mmdebstrap e2fsprogs kmod cpio device-tree-compiler debian-archive-keyring ;;
+	image) echo mmdebstrap uidmap genimage mtools dosfstools squashfs-tools e2fsprogs rauc bmap-tools openssl kmod debian-archive-keyring ;;
 	train) echo python3-torch python3-numpy libopenblas0-pthread ;;
 	*)
-		echo "deps.sh: unknown group '$1': want build, arm64, test, deb, vm or train" >&2
+		echo "deps.sh: unknown group '$1': want build, arm64, test, deb, vm, image or train" >&2
 		exit 2
 		;;
 	esac

@@ -10,7 +10,6 @@ package vm
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -81,7 +80,7 @@ func boot(t *testing.T) *appliance {
 		Kernel: b.Kernel, Initrd: []string{initrd, agent}, Append: "root=/dev/vda rw quiet",
 		Disks: []machine.Disk{{Path: b.Disk}, {Path: payloadDisk(t, dir, deb), ReadOnly: true}},
 	}
-	o.DTB, err = machine.DeviceTree(ctx, o, dir, withLamp)
+	o.DTB, err = machine.DeviceTree(ctx, o, dir, machine.WithLamp)
 	check(t, err)
 	a := &appliance{T: t, broker: mqtttest.StartMosquitto(t)}
 	_, a.port, _ = net.SplitHostPort(a.broker.Addr)
@@ -97,18 +96,6 @@ func boot(t *testing.T) *appliance {
 		}
 	})
 	return a
-}
-
-// gpioChip is QEMU's GPIO chip in its device tree.
-var gpioChip = regexp.MustCompile(`(?m)^\s*(pl061@[0-9a-f]+ \{)`)
-
-// withLamp adds the lamp /sys/class/leds/ACT to a device tree.
-func withLamp(source string) (string, error) {
-	if !gpioChip.MatchString(source) {
-		return "", errors.New("qemu's board has no GPIO chip")
-	}
-	return gpioChip.ReplaceAllString(source, "gpio: $1") +
-		`/ { leds { compatible = "gpio-leds"; lamp { label = "ACT"; gpios = <&gpio 5 0>; }; }; };`, nil
 }
 
 func check(t *testing.T, err error) {

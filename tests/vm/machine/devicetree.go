@@ -3,10 +3,12 @@ package machine
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 )
 
 // DeviceTree writes the device tree that QEMU makes for the options, changed by edit,
@@ -35,4 +37,16 @@ func DeviceTree(ctx context.Context, o Options, dir string, edit func(source str
 		return "", fmt.Errorf("compile the device tree: %w: %s", err, bytes.TrimSpace(out))
 	}
 	return file, nil
+}
+
+// gpioChip is QEMU's GPIO chip in its device tree.
+var gpioChip = regexp.MustCompile(`(?m)^\s*(pl061@[0-9a-f]+ \{)`)
+
+// WithLamp adds the lamp /sys/class/leds/ACT to a device tree, where a Raspberry Pi has its own.
+func WithLamp(source string) (string, error) {
+	if !gpioChip.MatchString(source) {
+		return "", errors.New("qemu's board has no GPIO chip")
+	}
+	return gpioChip.ReplaceAllString(source, "gpio: $1") +
+		`/ { leds { compatible = "gpio-leds"; lamp { label = "ACT"; gpios = <&gpio 5 0>; }; }; };`, nil
 }

@@ -1,0 +1,29 @@
+#!/bin/sh
+# Before the data partition is mounted: it reaches to the end of the card, and its file
+# system is sound. What cannot be mended is made anew, so that the board answers again; its
+# models, audit and accepted asks are lost then, and STATUS.txt says so.
+#
+#   data DISK PARTITION [STATUS]
+#
+# No step has a time limit: a large card takes its time after a power cut. Each can be cut
+# short and is done again at the next start.
+set -u
+disk=$1 part=$2 note=${3:-/run/lineside-image/data-lost}
+
+lineside image grow "$disk"
+
+e2fsck -p "$part"
+status=$?
+if [ "$status" -ge 4 ]; then # what it would not do unasked
+	e2fsck -fy "$part"
+	status=$?
+fi
+if [ "$status" -ge 4 ]; then
+	echo "the data partition cannot be mended: it is made anew" >&2
+	mkdir -p "$(dirname "$note")"
+	mkfs.ext4 -q -F -L lineside-data -E lazy_itable_init=0,lazy_journal_init=0 "$part" || exit 1
+	echo "The data partition was damaged beyond repair and was made anew: models, audit and waiting asks are lost." >"$note"
+fi
+# resize2fs wants a check that it can see.
+resize2fs "$part" 2>/dev/null || { e2fsck -fy "$part"; resize2fs "$part"; } || true
+exit 0
