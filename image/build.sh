@@ -76,13 +76,10 @@ DEBROOT_SOURCE=${LINESIDE_RPI_SOURCE:-} "$top/tools/debroot.sh" arm64 \
 
 say "kernel, initial RAM file system, boot partitions"
 cd "$top"
-initrd=
-if [ "$kernel" = debian ]; then
-	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go build -buildvcs=false -trimpath -ldflags='-s -w' -o "$work/init" ./image/initrd/init
-	initrd="-modules $work/out/modules -init $work/init"
-fi
-# shellcheck disable=SC2086
-CGO_ENABLED=0 go run -buildvcs=false ./image/parts -o "$parts" -name lineside $initrd
+CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go build -buildvcs=false -trimpath -ldflags='-s -w' -o "$work/init" ./image/initrd/init
+virtual=
+[ "$kernel" != debian ] || virtual=-virtual
+CGO_ENABLED=0 go run -buildvcs=false ./image/parts -o "$parts" -name lineside -modules "$work/out/modules" -init "$work/init" $virtual
 echo "$version" >"$work/version.txt"
 
 # fat IMAGE MIB LABEL ID FILE... : a FAT file system of these files.
@@ -94,19 +91,8 @@ fat() {
 	[ $# = 0 ] || mcopy -s -p -m -i "$image" "$@" ::/
 }
 
-boot=$work/boot
-mkdir "$boot"
-case $kernel in
-debian)
-	# The names that the Pi's firmware looks for, so that what starts a slot is the same.
-	cp "$work/out/vmlinuz" "$boot/kernel8.img"
-	cp "$work/out/vmlinuz" "$boot/kernel_2712.img"
-	cp "$parts/initrd.img" "$boot/initrd.img"
-	;;
-rpi)
-	cp -R "$work/out/firmware/." "$boot/"
-	;;
-esac
+boot=$work/out/boot
+cp "$parts"/initrd*.img "$boot/"
 cp "$top/image/files/config-$kernel.txt" "$boot/config.txt"
 cp "$work/version.txt" "$boot/version.txt"
 for slot in a b; do

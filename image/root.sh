@@ -4,7 +4,7 @@
 #
 #   image/root.sh ROOT PACKAGE.deb KERNEL VERSION OUT KEYRING.pem
 #
-# ROOT's kernel, its modules' folder name and root.squashfs land in OUT.
+# In OUT land root.squashfs, boot with kernels and firmware, modules with those of each kernel, and dpkg's lists.
 set -eu
 export LC_ALL=C
 root=$1 deb=$2 kernel=$3 version=$4 out=$5 keyring=$6
@@ -69,26 +69,30 @@ systemctl --root="$root" -q enable ssh.service systemd-networkd.service systemd-
 for unit in "$here"/files/units/*; do
 	! grep -q '^\[Install\]' "$unit" || systemctl --root="$root" -q enable "${unit##*/}"
 done
-systemctl --root="$root" -q mask getty.target ssh.socket wpa_supplicant.service e2scrub_reap.service \
+systemctl --root="$root" -q mask rauc-mark-good.service getty.target ssh.socket wpa_supplicant.service e2scrub_reap.service \
 	e2scrub_all.timer fstrim.timer systemd-pcrphase.service systemd-pcrphase-sysinit.service \
 	systemd-networkd-wait-online.service systemd-machine-id-commit.service systemd-update-utmp.service \
 	systemd-update-utmp-runlevel.service apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer
 
-# What goes to the boot partitions.
+# What goes to the boot partitions, and the modules of each kernel for its initrd. The kernels have
+# the names that the Pi's firmware looks for, in the test image too, so that what starts a slot is the same.
+mkdir "$out/boot" "$out/modules"
 case $kernel in
 rpi)
-	mkdir "$out/firmware"
-	cp "$root"/boot/vmlinuz-*-rpi-v8 "$out/firmware/kernel8.img"
-	cp "$root"/boot/vmlinuz-*-rpi-2712 "$out/firmware/kernel_2712.img"
-	cp "$root"/usr/lib/raspi-firmware/*4.elf "$root"/usr/lib/raspi-firmware/*4.dat "$out/firmware/"
-	cp "$root"/usr/lib/linux-image-*-rpi-v8/broadcom/bcm2711-*.dtb "$root"/usr/lib/linux-image-*-rpi-2712/broadcom/bcm2712*.dtb "$out/firmware/"
-	cp -R "$root"/usr/lib/linux-image-*-rpi-v8/overlays "$out/firmware/overlays"
+	cp "$root"/boot/vmlinuz-*-rpi-v8 "$out/boot/kernel8.img"
+	cp "$root"/boot/vmlinuz-*-rpi-2712 "$out/boot/kernel_2712.img"
+	cp -R "$root"/lib/modules/*-rpi-v8 "$out/modules/kernel8"
+	cp -R "$root"/lib/modules/*-rpi-2712 "$out/modules/kernel_2712"
+	cp "$root"/usr/lib/raspi-firmware/*4.elf "$root"/usr/lib/raspi-firmware/*4.dat "$out/boot/"
+	cp "$root"/usr/lib/linux-image-*-rpi-v8/broadcom/bcm2711-*.dtb "$root"/usr/lib/linux-image-*-rpi-2712/broadcom/bcm2712*.dtb "$out/boot/"
+	cp -R "$root"/usr/lib/linux-image-*-rpi-v8/overlays "$out/boot/overlays"
 	rm -rf "$root"/usr/lib/raspi-firmware "$root"/usr/lib/linux-image-*
 	;;
 debian)
-	cp "$root"/boot/vmlinuz-* "$out/vmlinuz"
+	cp "$root"/boot/vmlinuz-* "$out/boot/kernel8.img"
+	cp "$out/boot/kernel8.img" "$out/boot/kernel_2712.img"
 	modules=$(ls "$root/lib/modules")
-	cp -R "$root/lib/modules/$modules" "$out/modules"
+	cp -R "$root/lib/modules/$modules" "$out/modules/kernel8"
 	# The test image meets virtual hardware only.
 	(cd "$root/lib/modules/$modules/kernel" && rm -rf sound drivers/gpu drivers/media drivers/infiniband \
 		drivers/iio drivers/staging drivers/net/ethernet drivers/net/wireless drivers/hid drivers/input)

@@ -11,9 +11,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -28,6 +30,10 @@ const (
 // start, with all that they need, from a folder like /lib/modules/6.1.0-49-arm64.
 func Init(w io.Writer, program, moduleDir string, modules []string) error {
 	deps, err := dependencies(moduleDir)
+	if err != nil {
+		return err
+	}
+	modules, err = notBuiltIn(moduleDir, modules)
 	if err != nil {
 		return err
 	}
@@ -67,6 +73,22 @@ func dependencies(moduleDir string) (map[string][]string, error) {
 	}
 	defer f.Close()
 	return parseDependencies(f)
+}
+
+// notBuiltIn leaves out the modules that the kernel has in itself, by modules.builtin.
+func notBuiltIn(moduleDir string, modules []string) ([]string, error) {
+	b, err := os.ReadFile(filepath.Join(moduleDir, "modules.builtin"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return modules, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	inside := map[string]bool{}
+	for file := range strings.FieldsSeq(string(b)) {
+		inside[moduleName(file)] = true
+	}
+	return slices.DeleteFunc(slices.Clone(modules), func(m string) bool { return inside[moduleName(m)] }), nil
 }
 
 func parseDependencies(r io.Reader) (map[string][]string, error) {

@@ -43,6 +43,18 @@ func TestLoadOrder(t *testing.T) {
 	}
 }
 
+// TestBuiltIn has what the kernel has in itself neither copied nor missed.
+func TestBuiltIn(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "modules.builtin"), []byte("kernel/fs/ext4/ext4.ko\nkernel/drivers/mmc/core/mmc_block.ko\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	got, err := notBuiltIn(dir, []string{"mmc-block", "squashfs", "ext4"})
+	if err != nil || !slices.Equal(got, []string{"squashfs"}) {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
 // TestInit has the system's own cpio unpack what is written.
 func TestInit(t *testing.T) {
 	dir := t.TempDir()

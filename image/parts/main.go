@@ -1,6 +1,6 @@
 // Command parts writes what image/build.sh needs and only the code knows: the card's layout
 // for genimage, which slot starts, the kernels' command lines, and the initial RAM file
-// system for a kernel that has its drivers in modules.
+// system of each kernel.
 //
 // It makes no file system and runs no tool.
 package main
@@ -18,27 +18,27 @@ import (
 	"lineside/image/slots"
 )
 
-// modules are loaded before the root is there: virtual disks for tests, cards and USB on
-// boards, and the root's file system.
-var modules = []string{
-	"virtio_pci", "virtio_mmio", "virtio_blk", "virtio_net", "virtio_console",
-	"sdhci_iproc", "bcm2835", "squashfs",
-}
+// Modules that are loaded before the root is there; a kernel may have some in itself.
+var (
+	board   = []string{"squashfs"} // Raspberry Pi's kernels have card and USB in themselves
+	virtual = append([]string{"virtio_pci", "virtio_mmio", "virtio_blk", "virtio_net", "virtio_console"}, board...)
+)
 
 func main() {
 	f := flag.NewFlagSet("parts", flag.ExitOnError)
 	out := f.String("o", "", "write into this `folder`")
 	name := f.String("name", "lineside", "`name` of the image")
-	moduleDir := f.String("modules", "", "`folder` of a kernel's modules, as /lib/modules/6.1.0-49-arm64; empty: no initrd")
+	kernels := f.String("modules", "", "`folder` with the modules of each kernel image, as in kernel8 and kernel_2712")
+	machine := f.Bool("virtual", false, "the kernels are for virtual machines")
 	program := f.String("init", "", "the built image/initrd/init")
 	_ = f.Parse(os.Args[1:]) // ends the program itself
-	if err := write(*out, *name, *moduleDir, *program); err != nil {
+	if err := write(*out, *name, *kernels, *program, *machine); err != nil {
 		fmt.Fprintf(os.Stderr, "parts: %v\n", err)
 		os.Exit(1)
 	}
 }
 
-func write(out, name, moduleDir, program string) error {
+func write(out, name, kernels, program string, machine bool) error {
 	var genimage strings.Builder
 	if err := layout.Genimage(&genimage, name); err != nil {
 		return err
@@ -53,10 +53,27 @@ func write(out, name, moduleDir, program string) error {
 			return err
 		}
 	}
-	if moduleDir == "" {
-		return nil
+	modules := board
+	if machine {
+		modules = virtual
 	}
-	f, err := os.Create(filepath.Join(out, "initrd.img"))
+	list, err := os.ReadDir(kernels)
+	if err != nil {
+		return err
+	}
+	for _, k := range list {
+		if err := writeInitrd(filepath.Join(out, initrdName(k.Name())), filepath.Join(kernels, k.Name()), program, modules); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// initrdName is initrd8.img for kernel8, and so on.
+func initrdName(kernel string) string { return "initrd" + strings.TrimPrefix(kernel, "kernel") + ".img" }
+
+func writeInitrd(file, moduleDir, program string, modules []string) error {
+	f, err := os.Create(file)
 	if err != nil {
 		return err
 	}

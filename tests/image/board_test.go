@@ -206,7 +206,7 @@ func (b *board) start() {
 	b.must(err)
 	kernel, initrd := b.extract(card, b.boot.Kernel), b.extract(card, b.boot.Initrd)
 	o := machine.Options{
-		Kernel: kernel, Initrd: []string{initrd, b.agent}, Append: b.boot.Cmdline ,
+		Kernel: kernel, Initrd: []string{initrd, b.agent}, Append: b.boot.Cmdline,
 		Disks: append([]machine.Disk{{Path: b.card, Keep: true}}, b.extra...), Log: b.log,
 		// A restart ends QEMU: the firmware decides what starts next.
 		Args: append([]string{
