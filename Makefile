@@ -56,7 +56,7 @@ deb-test: deb-amd64 ## the amd64 package's life in a Debian root, twice the same
 demo: build ## start the appliance with its own broker and model, ask it, show the answers (ONCE=1: then stop)
 	@DEMO_PORT=$(DEMO_PORT) tools/demo.sh $(if $(ONCE),--once)
 
-test: deps test-go test-engine test-e2e test-arm64 ## every test
+test: deps test-go test-engine test-e2e test-arm64 test-image ## every test
 
 test-go: ## everything that needs no C
 	CGO_ENABLED=0 go vet ./...
@@ -94,7 +94,11 @@ image: deb-arm64 ## dist/image: the card for Raspberry Pi 4 and 5, and the updat
 	@[ -n "$(KEYS)" ] || [ -d dist/image-keys ] || image/testkeys.sh dist/image-keys
 	@image/build.sh -k $(or $(KERNEL),debian) -s $(or $(KEYS),dist/image-keys) "$$(ls -t dist/lineside_*_arm64.deb | head -n 1)" dist/image
 
-image-test: ## boot what make image made: a technician's day, and every fault (half an hour)
+test-image: image ## the card boots in QEMU, answers, takes an update and goes back
+	@tools/deps.sh image vm test
+	CGO_ENABLED=0 LINESIDE_IMAGE=$(CURDIR)/dist/image go test -count=1 -v -timeout 30m ./tests/image
+
+image-test: image ## boot what make image made: a technician's day, and every fault (half an hour)
 	@tools/deps.sh image vm test
 	CGO_ENABLED=0 LINESIDE_IMAGE=$(CURDIR)/dist/image LINESIDE_IMAGE_FAULTS=1 go test -count=1 -v -timeout 120m ./tests/image
 
