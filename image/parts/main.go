@@ -70,7 +70,9 @@ func write(out, name, kernels, program string, machine bool) error {
 }
 
 // initrdName is initrd8.img for kernel8, and so on.
-func initrdName(kernel string) string { return "initrd" + strings.TrimPrefix(kernel, "kernel") + ".img" }
+func initrdName(kernel string) string {
+	return "initrd" + strings.TrimPrefix(kernel, "kernel") + ".img"
+}
 
 func writeInitrd(file, moduleDir, program string, modules []string) error {
 	f, err := os.Create(file)
