@@ -191,11 +191,12 @@ func TestSteering(t *testing.T) {
 	}
 }
 
-// TestClientGone ends the answer when its reader goes away, before and while text flows.
+// TestClientGone ends an answer that is under way when its reader goes away.
 func TestClientGone(t *testing.T) {
-	ended := make(chan error, 1)
+	begun, ended := make(chan struct{}, 1), make(chan error, 1)
 	b := &backend{}
 	b.Step = func(ctx context.Context) error {
+		begun <- struct{}{}
 		<-ctx.Done()
 		ended <- ctx.Err()
 		return ctx.Err()
@@ -210,6 +211,7 @@ func TestClientGone(t *testing.T) {
 	if err := req.Write(conn); err != nil {
 		t.Fatal(err)
 	}
+	<-begun // an ask whose reader goes before that is never begun
 	conn.Close()
 	select {
 	case err := <-ended:
