@@ -17,7 +17,7 @@ MUON = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_
 
 
 # How the shipped model was trained: facts first, then the mix, then the varied asks.
-RATES = "0:0 100:1 1750:1 3250:0 3250:0.4 4050:0 4050:0 4100:0.6 5600:0.247 5740:0.03"
+RATES = "0:0 100:1 1750:1 3250:0 3250:0.4 4050:0 4050:0 4100:0.6 5600:0.247 5740:0.03 5740:0 5770:0.5 6240:0 6260:0.5 6760:0"
 
 
 def points(text):
