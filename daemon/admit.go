@@ -34,14 +34,14 @@ type ask struct {
 	skill    *skill.Skill // nil: a free prompt
 	filled   skill.Ask
 	schema   *jsonschema.Schema // of the ask itself
-	attempts int                // times that the engine failed on it
 
 	// Guarded by Daemon.mu.
-	acks    []func() // to the broker, once the ask or its answer is safe
-	safe    bool     // it is on disk
-	ended   bool     // its answer is on the way
-	started time.Time
-	cancel  context.CancelCauseFunc // set while running
+	acks     []func() // to the broker, once the ask or its answer is safe
+	safe     bool     // it is on disk
+	attempts int      // times that the engine failed on it; only its worker writes it
+	ended    bool     // its answer is on the way
+	started  time.Time
+	cancel   context.CancelCauseFunc // set while running
 }
 
 // what names the ask's kind for its print: the same payload to another skill is another ask.

@@ -282,7 +282,9 @@ func (d *Daemon) again(a *ask, err error) bool {
 		wait = 200 * time.Millisecond
 	case errors.Is(err, inference.ErrUnavailable) && errors.As(err, &dial) && dial.Op == "dial":
 	case errors.Is(err, inference.ErrUnavailable):
-		a.attempts++
+		d.mu.Lock()
+		a.attempts++ // other workers look whether a suspect runs
+		d.mu.Unlock()
 		if a.attempts >= crashes {
 			return false
 		}
