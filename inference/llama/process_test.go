@@ -54,7 +54,8 @@ func TestNothingIsLeft(t *testing.T) {
 		cycle()
 	}
 	mbAfter, threadsAfter := resident(t)
-	if mbAfter > mb+40 || threadsAfter > threads+5 {
+	// Go's runtime starts threads of its own as it likes; one left by each model would be 20.
+	if mbAfter > mb+40 || threadsAfter > threads+15 {
 		t.Errorf("after 20 more models: %d MB and %d threads, before %d MB and %d", mbAfter, threadsAfter, mb, threads)
 	}
 }
