@@ -270,7 +270,7 @@ func copyOfTest(t *testing.T, dir string) string {
 	t.Helper()
 	self, err := os.ReadFile(os.Args[0])
 	if err != nil {
-		t.Skip(err)
+		t.Skipf("the test's own program cannot be read to be copied: %v", err)
 	}
 	to := filepath.Join(dir, "hw.test")
 	if err := os.WriteFile(to, self, 0o755); err != nil {

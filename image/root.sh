@@ -63,10 +63,8 @@ rm -rf "$root/etc/init.d" "$root"/etc/rc?.d # systemctl would hand their service
 
 # What starts. Nobody logs in but by SSH, and only with a key from the card.
 systemctl --root="$root" -q set-default multi-user.target
-systemctl --root="$root" -q enable ssh.service systemd-networkd.service systemd-resolved.service systemd-timesyncd.service \
-	lineside-engine.socket lineside-engine.service linesided.service lineside-units.service lineside-units.timer \
-	lineside-health.service lineside-model.path
-for unit in "$here"/files/units/*; do
+systemctl --root="$root" -q enable ssh.service systemd-networkd.service systemd-resolved.service systemd-timesyncd.service
+for unit in "$here"/../systemd/units/*.* "$here"/files/units/*; do # as the package does when it is installed
 	! grep -q '^\[Install\]' "$unit" || systemctl --root="$root" -q enable "${unit##*/}"
 done
 systemctl --root="$root" -q mask rauc-mark-good.service getty.target ssh.socket wpa_supplicant.service e2scrub_reap.service \

@@ -90,6 +90,16 @@ func (t *tree) led(name, triggers string) {
 
 const piTriggers = "none rc-feedback kbd-scrolllock default-on input timer oneshot heartbeat backlight pattern gpio cpu cpu0 cpu1 cpu2 cpu3 actpwr [mmc0] mmc1"
 
+// raspberryPi adds what each Raspberry Pi has that starts from a card on Raspberry Pi's kernel:
+// the firmware's throttle bits at that path, its two lights, and the card.
+func (t *tree) raspberryPi(throttled string) {
+	t.Throttled = throttled
+	t.Files[throttled] = "0\n"
+	t.led("ACT", piTriggers)
+	t.led("PWR", strings.Replace(piTriggers, "[mmc0]", "mmc0", 1))
+	t.Files["sys/block/mmcblk0/device/type"] = "SD\n"
+}
+
 // Pi4 is a Raspberry Pi 4 with 4 GB, without a fan, on Raspberry Pi's kernel.
 func Pi4() Board {
 	t := newTree("pi4")
@@ -101,11 +111,7 @@ func Pi4() Board {
 	t.Limit = 80
 	t.hwmon(0, "cpu_thermal", map[string]string{"temp1_input": "52582", "temp1_crit": "110000"})
 	t.hwmon(1, "rpi_volt", map[string]string{"in0_lcrit_alarm": "0"})
-	t.Throttled = "sys/devices/platform/soc/soc:firmware/get_throttled"
-	t.Files[t.Throttled] = "0\n"
-	t.led("ACT", piTriggers)
-	t.led("PWR", strings.Replace(piTriggers, "[mmc0]", "mmc0", 1))
-	t.Files["sys/block/mmcblk0/device/type"] = "SD\n"
+	t.raspberryPi("sys/devices/platform/soc/soc:firmware/get_throttled")
 	return t.Board
 }
 
@@ -123,11 +129,7 @@ func Pi5() Board {
 	fan := t.hwmon(2, "pwmfan", map[string]string{"fan1_input": "2987", "pwm1": "75", "pwm1_enable": "1"})
 	t.Fan = fan + "fan1_input"
 	t.hwmon(3, "rpi_volt", map[string]string{"in0_lcrit_alarm": "0"})
-	t.Throttled = "sys/devices/platform/soc@107c000000/soc@107c000000:firmware/get_throttled"
-	t.Files[t.Throttled] = "0\n"
-	t.led("ACT", piTriggers)
-	t.led("PWR", strings.Replace(piTriggers, "[mmc0]", "mmc0", 1))
-	t.Files["sys/block/mmcblk0/device/type"] = "SD\n"
+	t.raspberryPi("sys/devices/platform/soc@107c000000/soc@107c000000:firmware/get_throttled")
 	t.Files["sys/block/nvme0n1/device/model"] = "SSD\n"
 	t.hwmon(4, "nvme", map[string]string{"temp1_input": "39850", "temp1_label": "Composite", "temp1_max": "81850", "temp1_crit": "84850"})
 	return t.Board
@@ -144,11 +146,7 @@ func Pi3() Board {
 	t.Limit = 60
 	t.hwmon(0, "cpu_thermal", map[string]string{"temp1_input": "49388", "temp1_crit": "110000"})
 	t.hwmon(1, "rpi_volt", map[string]string{"in0_lcrit_alarm": "0"})
-	t.Throttled = "sys/devices/platform/soc/soc:firmware/get_throttled"
-	t.Files[t.Throttled] = "0\n"
-	t.led("ACT", piTriggers)
-	t.led("PWR", strings.Replace(piTriggers, "[mmc0]", "mmc0", 1))
-	t.Files["sys/block/mmcblk0/device/type"] = "SD\n"
+	t.raspberryPi("sys/devices/platform/soc/soc:firmware/get_throttled")
 	return t.Board
 }
 
