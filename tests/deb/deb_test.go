@@ -123,8 +123,8 @@ func (c chroot) run(args ...string) string {
 
 func (c chroot) install(deb string) {
 	c.t.Helper()
-	run(c.t, "cp", deb, filepath.Join(c.dir, "root/lineside.deb"))
-	c.run("dpkg", "--install", "/root/lineside.deb")
+	run(c.t, "cp", deb, filepath.Join(c.dir, "srv/lineside.deb"))
+	c.run("dpkg", "--install", "/srv/lineside.deb")
 }
 
 // has checks paths: with a ! in front they must not be there. Links need lead nowhere.

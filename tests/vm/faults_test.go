@@ -262,25 +262,23 @@ func clockJump(a *appliance) row {
 
 func diskFull(a *appliance) row {
 	a.sh("fallocate -l 100G /full 2>/dev/null; dd if=/dev/zero of=/full2 bs=1M 2>/dev/null; df / | tail -n 1")
-	prompt, _ := golden(a.T)
-	ans := a.answer(a.send(prompt, patience))
-	state := fmt.Sprintf("answers %d %s", ans.Code, ans.Status)
-	lamp := a.lamp()
-	line := a.logged(daemonUnit, "(?i)no space|full")
-	start := time.Now()
-	a.sh("rm -f /full /full2")
-	return row{state: state, lamp: lamp, journal: line, recovery: a.healed(start)}
+	return unwritable(a, "(?i)no space|full", "rm -f /full /full2")
 }
 
 func readOnly(a *appliance) row {
 	a.sh("sync; echo u >/proc/sysrq-trigger; until grep -q ' / ext4 ro' /proc/mounts; do :; done")
+	return unwritable(a, "(?i)read-only", "mount -o remount,rw /")
+}
+
+// unwritable asks a board that cannot write, whose journal says so, and mends it.
+func unwritable(a *appliance, journal, mend string) row {
 	prompt, _ := golden(a.T)
 	ans := a.answer(a.send(prompt, patience))
 	state := fmt.Sprintf("answers %d %s", ans.Code, ans.Status)
 	lamp := a.lamp()
-	line := a.logged(daemonUnit, "(?i)read-only")
+	line := a.logged(daemonUnit, journal)
 	start := time.Now()
-	a.sh("mount -o remount,rw /")
+	a.sh("%s", mend)
 	return row{state: state, lamp: lamp, journal: line, recovery: a.healed(start)}
 }
 
