@@ -280,7 +280,7 @@ const (
 	engineEvery = time.Second
 	engineFast  = 100 * time.Millisecond // while it is down or loading
 	engineStall = time.Minute            // running asks without one step mean a hang
-	engineStart = time.Minute            // asks wait for an engine that starts; afterwards they are told when to come back
+	engineStart = time.Minute            // asks wait for an engine that starts; afterwards they are told when to come back, and it counts as down
 )
 
 // watchEngine keeps the board's view of the engine up to date.
@@ -322,7 +322,7 @@ type engineWatch struct {
 // engineIs takes in one report; true means that the engine can answer.
 func (d *Daemon) engineIs(ctx context.Context, h *inference.Health, err error, w *engineWatch) bool {
 	why, retry := engineWhy(h, err)
-	fell := w.once
+	fell := w.once || !w.down.IsZero() && time.Since(w.down) >= engineStart
 	if err != nil && d.Child != nil {
 		if down, restart := d.Child.Down(); down != "" {
 			why, retry, fell = down, restart, true

@@ -3,12 +3,14 @@ package daemon
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"lineside/daemon/lamp"
 	"lineside/inference"
 	"lineside/mqtt"
 )
@@ -228,6 +230,31 @@ func TestEngineDown(t *testing.T) {
 		if s := h.status(); s.State != mqtt.StateOffline {
 			t.Errorf("status after the stop: %+v", s)
 		}
+	})
+}
+
+// TestEngineNever gives an engine that this daemon never saw a minute to start: then it is down.
+func TestEngineNever(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gone := errors.New("connect: no such file")
+		h := open(t, func(o *Options) { o.Engine.(*engine).set(inference.Health{}, gone) })
+		after(50 * time.Second)
+		if s := h.Signal(); s.Condition != lamp.IsStarting {
+			t.Errorf("in the first minute the light says %+v", s)
+		}
+		after(15 * time.Second)
+		if s := h.Signal(); s.Condition != lamp.EngineDown {
+			t.Errorf("after a minute the light says %+v", s)
+		}
+		if s := h.status(); s.State != mqtt.StateDegraded {
+			t.Errorf("after a minute the status is %+v", s)
+		}
+		h.engine.set(inference.Health{State: "ok", Model: "scripted"}, nil)
+		after(10 * time.Second)
+		if s := h.status(); s.State != mqtt.StateReady || h.Signal().Category != lamp.Good {
+			t.Errorf("once it is there: %+v", s)
+		}
+		h.stop()
 	})
 }
 

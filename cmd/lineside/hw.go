@@ -159,29 +159,25 @@ func hwLampCommand() *cobra.Command {
 		Short: "Try a lamp, or leave a pattern on it",
 		Long: `Try a lamp, or leave one of the status patterns on it. A sysfs LED keeps the pattern
 after the command ends, because the kernel blinks it: lineside-failure.service shows a
-failure so, on the lights of the configuration. The patterns: ` + strings.Join(patternNames(), ", ") + `.`,
+failure so, on the lights of the configuration, even where the rest of that file is broken. The patterns: ` + strings.Join(patternNames(), ", ") + `.`,
 		Example: `  lineside hw lamp test --lamp sysfs:ACT
   lineside hw lamp test --lamp gpio:pinctrl-rp1/17 --inverted
   lineside hw lamp failure --lamp sysfs:ACT
   lineside hw lamp failure --config /etc/lineside/lineside.toml`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			lights := []hw.LightConfig{light}
 			if file != "" {
-				conf, err := config.Load(file)
-				if err != nil {
-					return err
+				lights, err := config.LightsOf(file)
+				if len(lights) == 0 {
+					return err // a board without a light shows nothing
 				}
-				if lights = conf.LEDs.Lights(); len(lights) == 0 {
-					return nil // a board without a light shows nothing
-				}
-			} else {
-				lights[0].Kind, lights[0].Lamps = "led", map[string]string{"lamp": place}
-				if err := lights[0].Check(); err != nil {
-					return fmt.Errorf("%w: --lamp: %w", errUsage, err)
-				}
+				return errors.Join(runLamp(c.Context(), root, lights, args[0]), err)
 			}
-			return runLamp(c.Context(), root, lights, args[0])
+			light.Kind, light.Lamps = "led", map[string]string{"lamp": place}
+			if err := light.Check(); err != nil {
+				return fmt.Errorf("%w: --lamp: %w", errUsage, err)
+			}
+			return runLamp(c.Context(), root, []hw.LightConfig{light}, args[0])
 		},
 	}
 	fl := cmd.Flags()

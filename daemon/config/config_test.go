@@ -110,6 +110,37 @@ func TestAllProblemsAtOnce(t *testing.T) {
 	}
 }
 
+func TestLightsOf(t *testing.T) {
+	leds := "[leds]\nkind = \"led\"\nlamps = { status = \"sysfs:ACT\" }\n"
+	also := "[leds.also.door]\nkind = \"led\"\nlamps = { x = \"sysfs:PWR\" }\n"
+	for _, tt := range []struct {
+		name, file string
+		lights     int
+		broken     bool
+	}{
+		{"good", leds + also, 2, false},
+		{"no light", "[limits]\nqueue = 3\n", 0, false},
+		{"bad value before", "[limits]\nqueue = 0\n" + leds, 1, true},
+		{"no TOML before and after", "[mqtt]\nurl = \"x\n" + leds + also + "[hw]\n}{\n", 2, true},
+		{"unknown key among the lights", leds + "colour = 3\n", 1, true},
+		{"one light is bad", leds + "[leds.also.x]\nkind = \"disco\"\n", 1, true},
+		{"no TOML among the lights", leds + "lamps = {\n", 0, true},
+		{"empty", "", 0, false},
+		{"junk", "\x00\xff[leds", 0, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "lineside.toml")
+			if err := os.WriteFile(path, []byte(tt.file), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			lights, err := LightsOf(path)
+			if len(lights) != tt.lights || (err != nil) != tt.broken {
+				t.Errorf("%d lights, error %v", len(lights), err)
+			}
+		})
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add("[limits]\nqueue = 3\n")
 	f.Add("[mqtt]\nurl = \"mqtt://h:1\"\n[engine]\nsocket = \"tcp:127.0.0.1:1\"")
