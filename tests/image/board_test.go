@@ -306,7 +306,7 @@ func (b *board) answers() (took time.Duration) {
 		}
 	}
 	b.status("ready", "")
-	id := fmt.Sprintf("%s-%d", strings.ReplaceAll(b.Name(), "/", "-"), time.Now().UnixNano())
+	id := fmt.Sprintf("start%d-%d", b.starts, time.Now().UnixNano())
 	payload, err := json.Marshal(map[string]any{"id": id, "prompt": prompt, "deadline_ms": patience.Milliseconds() / 2})
 	b.must(err)
 	b.device.Ask("llm/v1/b03/ask/plc/text", string(payload))

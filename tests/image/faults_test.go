@@ -131,6 +131,18 @@ var faults = []fault{
 		b.answers()
 		return "A answers, B was given up"
 	}},
+	{"power cut while the trial is kept", func(b *board) string {
+		b.installed()
+		b.tried(layout.B)
+		b.sh("systemctl mask -q --runtime lineside-commit.service")
+		b.answers()
+		b.sh("systemd-run -q --no-block lineside image slots commit")
+		b.cut()
+		b.start()
+		b.answers()
+		b.healthy()
+		return fmt.Sprintf("%s answers", b.boot.Slot)
+	}},
 	{"kernel panic on trial", func(b *board) string {
 		b.installed()
 		b.tried(layout.B)

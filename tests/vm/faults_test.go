@@ -51,6 +51,7 @@ var all = []fault{
 	{"out of memory in the engine", outOfMemory},
 	{"the model file is broken", brokenModel},
 	{"linesided cannot be started", noStart},
+	{"lineside.toml is broken", brokenConfig},
 	{"the broker is gone", brokerGone},
 	{"the clock jumps a day", clockJump},
 	{"the disk is full", diskFull},
@@ -145,11 +146,12 @@ func noEngine(a *appliance) row {
 	if ans := a.answer(a.send("hello", time.Minute)); ans.Code != mqtt.NotReady || ans.RetryMS == 0 {
 		a.Errorf("without an engine: %d %q, retry after %d ms", ans.Code, ans.Text, ans.RetryMS)
 	}
-	a.lampIs("even 1000 ms")
+	a.status(time.Now(), mqtt.StateDegraded, "no engine answers") // after its minute
+	a.lampIs("5 flashes")
 	start := time.Now()
 	a.sh("systemctl unmask --runtime %[1]s lineside-engine.socket && systemctl start lineside-engine.socket %[1]s", engineUnit)
 	a.status(start, mqtt.StateReady, "")
-	return row{state: "starting", lamp: "even 1000 ms", journal: fmt.Sprintf("(READY %s after its start)", took.Round(time.Millisecond)), recovery: a.healed(start)}
+	return row{state: "starting, degraded", lamp: "5 flashes", journal: fmt.Sprintf("(READY %s after its start)", took.Round(time.Millisecond)), recovery: a.healed(start)}
 }
 
 func killDaemon(a *appliance) row {
@@ -231,6 +233,20 @@ func noStart(a *appliance) row {
 	a.lampIs("5 flashes")
 	start = time.Now()
 	a.sh("chmod a+x /usr/bin/linesided && systemctl reset-failed %[1]s && systemctl restart --no-block %[1]s", daemonUnit)
+	a.status(start, mqtt.StateReady, "")
+	return row{state: "offline", lamp: "5 flashes", journal: line, recovery: a.healed(start)}
+}
+
+// brokenConfig must light the lamp that the broken file itself names.
+func brokenConfig(a *appliance) row {
+	start := time.Now()
+	a.sh("cp -p %[1]s %[1]s.good && sed -i 's/^url = .*/url = \"broker/' %[1]s && systemctl restart --no-block %[2]s", configFile, daemonUnit)
+	a.status(start, mqtt.StateOffline, "")
+	line := a.logged(daemonUnit, "lineside.toml")
+	a.logged("lineside-failure.service", "Starting")
+	a.lampIs("5 flashes")
+	start = time.Now()
+	a.sh("mv %[1]s.good %[1]s && systemctl reset-failed %[2]s && systemctl restart --no-block %[2]s", configFile, daemonUnit)
 	a.status(start, mqtt.StateReady, "")
 	return row{state: "offline", lamp: "5 flashes", journal: line, recovery: a.healed(start)}
 }
