@@ -75,11 +75,11 @@ test-arm64: build-arm64 ## the arm64 engine answers under emulation
 
 test-vm: deb-arm64 ## the package, installed on a Debian that boots in QEMU, answers
 	@tools/deps.sh test vm
-	CGO_ENABLED=0 LINESIDE_VM=1 LINESIDE_DEB="$$(ls -t dist/lineside_*_arm64.deb | head -n 1)" go test -count=1 -v -timeout 30m ./tests/vm
+	CGO_ENABLED=0 LINESIDE_VM=1 LINESIDE_DEB="$$(ls -t $(CURDIR)/dist/lineside_*_arm64.deb | head -n 1)" go test -count=1 -v -timeout 30m ./tests/vm
 
 vm-test: deb-arm64 ## the same, and every fault; takes a quarter of an hour or more
 	@tools/deps.sh test vm
-	CGO_ENABLED=0 LINESIDE_VM=all LINESIDE_DEB="$$(ls -t dist/lineside_*_arm64.deb | head -n 1)" go test -count=1 -v -timeout 90m ./tests/vm/...
+	CGO_ENABLED=0 LINESIDE_VM=all LINESIDE_DEB="$$(ls -t $(CURDIR)/dist/lineside_*_arm64.deb | head -n 1)" go test -count=1 -v -p 1 -timeout 90m ./tests/vm/...
 
 vm: ## boot a small arm64 Debian in QEMU, with a shell on the console
 	@tools/deps.sh vm

@@ -140,6 +140,6 @@ rauc --cert="$keys/release.pem" --key="$keys/release.key" --keyring="$keys/keyri
 	{ tail -n 20 "$work/log" >&2; exit 1; }
 
 cp "$work/out/packages.list" "$out/packages.list"
-CGO_ENABLED=0 go run -buildvcs=false ./image/sbom -version "$version" "$work/out/dpkg-status" >"$out/sbom.cdx.json"
+CGO_ENABLED=0 go run -buildvcs=false ./tools/sbom -version "$version" -dpkg "$work/out/dpkg-status" -o "$out/sbom.cdx.json"
 (cd "$out" && sha256sum lineside.img lineside.img.bmap lineside.raucb packages.list sbom.cdx.json >SHA256SUMS)
 say "done: $(wc -l <"$out/packages.list") packages, root $(($(stat -c %s "$work/out/root.squashfs") >> 20)) MiB, update $(($(stat -c %s "$out/lineside.raucb") >> 20)) MiB, card $(($(stat -c %s "$out/lineside.img") >> 20)) MiB of which $(($(du -k "$out/lineside.img" | cut -f1) >> 10)) are written"

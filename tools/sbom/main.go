@@ -1,7 +1,9 @@
 // Command sbom writes what is inside built programs: a CycloneDX 1.6 bill of materials as
-// JSON, and the licence texts of the modules, as their licences ask for.
+// JSON, and the licence texts of the modules, as their licences ask for. Of an image it writes
+// the bill of its packages.
 //
 //	sbom -version 1.0 -o lineside.cdx.json -notices third-party.txt PROGRAM...
+//	sbom -version 1.0 -o sbom.cdx.json -dpkg STATUS
 //
 // It reads the programs, not the source tree, so it lists what was linked and nothing else. The same
 // programs give the same bytes.
@@ -73,8 +75,15 @@ func main() {
 	version := flag.String("version", "", "version of the package")
 	out := flag.String("o", "", "bill of materials `FILE`")
 	notices := flag.String("notices", "", "licence texts `FILE`")
+	status := flag.String("dpkg", "", "dpkg's status `FILE` of an image, instead of programs")
 	flag.Parse()
-	if err := run(*version, *out, *notices, flag.Args()); err != nil {
+	var err error
+	if *status != "" {
+		err = image(*version, *out, *status)
+	} else {
+		err = run(*version, *out, *notices, flag.Args())
+	}
+	if err != nil {
 		fmt.Fprintf(os.Stderr, "sbom: %v\n", err)
 		os.Exit(1)
 	}
@@ -106,15 +115,19 @@ func run(version, out, notices string, programs []string) error {
 		}
 		b.Components = append(b.Components, c)
 	}
+	if err := b.write(out); err != nil {
+		return err
+	}
+	return os.WriteFile(notices, []byte(text.String()), 0o644)
+}
+
+func (b bom) write(file string) error {
 	b.Serial = serial(b)
 	data, err := json.MarshalIndent(b, "", "  ")
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(out, append(data, '\n'), 0o644); err != nil {
-		return err
-	}
-	return os.WriteFile(notices, []byte(text.String()), 0o644)
+	return os.WriteFile(file, append(data, '\n'), 0o644)
 }
 
 // program is one binary with the modules that are linked into it.

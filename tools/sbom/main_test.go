@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // TestRun makes the bill of this test's own program: twice the same, every part with a licence.
@@ -41,6 +44,17 @@ func TestRun(t *testing.T) {
 		if len(c.Licences) == 0 || c.Version == "" {
 			t.Errorf("%s: licence %v, version %q", c.Name, c.Licences, c.Version)
 		}
+	}
+}
+
+func TestPackages(t *testing.T) {
+	got, err := packages(strings.NewReader("Package: zlib1g\nVersion: 1:1.2.13-1\nArchitecture: arm64\nDescription: one\n Package: not this\n\nPackage: lineside\nVersion: 1.0\nArchitecture: arm64\n"))
+	want := []component{
+		{Type: "library", Ref: "lineside", Name: "lineside", Version: "1.0"},
+		{Type: "library", Ref: "zlib1g", Name: "zlib1g", Version: "1:1.2.13-1", Purl: "pkg:deb/debian/zlib1g@1%3A1.2.13-1?arch=arm64&distro=bookworm"},
+	}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(component{})); err != nil || diff != "" {
+		t.Errorf("%v, -want +got:\n%s", err, diff)
 	}
 }
 
