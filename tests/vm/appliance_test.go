@@ -3,7 +3,7 @@
 // and a measured recovery.
 //
 // LINESIDE_VM=1 boots, installs, asks and is answered; LINESIDE_VM=all goes through all
-// faults, too. LINESIDE_DEB names the package. Times are those of an emulated machine:
+// faults, too, LINESIDE_VM=disk through those with that word. LINESIDE_DEB names the package. Times are those of an emulated machine:
 // tens of times slower than a board.
 package vm
 
@@ -267,7 +267,13 @@ func describe(trigger, brightness, pattern string) string {
 // lampIs waits until the light does what is wanted.
 func (a *appliance) lampIs(want string) {
 	a.Helper()
-	a.poll("the lamp to show "+want, func() bool { return a.lamp() == want })
+	shown := ""
+	defer func() {
+		if shown != want {
+			a.Logf("the lamp shows %s", shown)
+		}
+	}()
+	a.poll("the lamp to show "+want, func() bool { shown = a.lamp(); return shown == want })
 }
 
 // poll asks until the answer is yes: for what no event tells of.
