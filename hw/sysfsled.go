@@ -21,6 +21,7 @@ type sysfsLED struct {
 	inverted bool
 	triggers []string
 	trigger  string // set now; empty: not known
+	switched time.Time
 	restore  string // trigger before
 	bright   string // brightness before
 }
@@ -72,13 +73,32 @@ func ledError(path string, err error) error {
 	case errors.Is(err, syscall.EROFS):
 		return fmt.Errorf("%s: read-only here: allow the LED's real path in the unit's ReadWritePaths", path)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%s: permission denied: let the service's group write it (udev rule of the package)", path)
+		return fmt.Errorf("%s: %w: let the service's group write it (udev rule of the package)", path, fs.ErrPermission)
 	}
 	return fmt.Errorf("%s: %w", path, err)
 }
 
 func (l *sysfsLED) write(file, value string) error {
 	return ledError("/"+l.base+file, l.tree.write(cpath(l.base+file), []byte(value)))
+}
+
+// settle is how long udev may take to let the service's group write the files that a trigger brings.
+const settle = 2 * time.Second
+
+// attribute writes a file of the trigger in use. A trigger whose files stay closed is not used again:
+// the lamp blinks by Panel.Run from then on.
+func (l *sysfsLED) attribute(file, value string) error {
+	for {
+		err := l.write(file, value)
+		if !errors.Is(err, fs.ErrPermission) {
+			return err
+		}
+		if time.Since(l.switched) >= settle {
+			l.triggers = slices.DeleteFunc(l.triggers, func(t string) bool { return t == l.trigger })
+			return err
+		}
+		time.Sleep(settle / 100)
+	}
 }
 
 // use sets the trigger once. Setting it again would restart its rhythm.
@@ -90,7 +110,7 @@ func (l *sysfsLED) use(trigger string) error {
 	if err := l.write("trigger", trigger); err != nil {
 		return err
 	}
-	l.trigger = trigger
+	l.trigger, l.switched = trigger, time.Now()
 	return nil
 }
 
@@ -120,7 +140,10 @@ func (l *sysfsLED) play(p *Pattern, level uint8) (bool, error) {
 		if err := l.use("pattern"); err != nil {
 			return false, err
 		}
-		return true, l.write("pattern", l.kernelPattern(p.Steps, level))
+		if err := l.attribute("pattern", l.kernelPattern(p.Steps, level)); err != nil {
+			return false, err
+		}
+		return true, nil
 	case slices.Contains(l.triggers, "timer") && len(p.Steps) == 2 && level == 255:
 		on, off := p.Steps[0], p.Steps[1]
 		if l.inverted {
@@ -129,7 +152,10 @@ func (l *sysfsLED) play(p *Pattern, level uint8) (bool, error) {
 		if err := l.use("timer"); err != nil {
 			return false, err
 		}
-		return true, errors.Join(l.write("delay_on", ms(on)), l.write("delay_off", ms(off)))
+		if err := errors.Join(l.attribute("delay_on", ms(on)), l.attribute("delay_off", ms(off))); err != nil {
+			return false, err
+		}
+		return true, nil
 	}
 	return false, l.set(0)
 }
@@ -163,11 +189,14 @@ func (l *sysfsLED) flash(level uint8) (bool, error) {
 		if err := l.use("oneshot"); err != nil {
 			return false, err
 		}
-		if err := errors.Join(l.write("invert", invert), l.write("delay_on", ms(beatFlash)), l.write("delay_off", ms(beatFlash))); err != nil {
+		if err := errors.Join(l.attribute("invert", invert), l.attribute("delay_on", ms(beatFlash)), l.attribute("delay_off", ms(beatFlash))); err != nil {
 			return false, err
 		}
 	}
-	return true, l.write("shot", "1")
+	if err := l.attribute("shot", "1"); err != nil {
+		return false, err
+	}
+	return true, nil
 }
 
 func (l *sysfsLED) halt(exit string) error {

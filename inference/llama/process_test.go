@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 
 	"lineside/inference/llama"
@@ -84,6 +85,30 @@ func TestOlderProcessor(t *testing.T) {
 	}
 	if !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(string(out), "this one lacks") || strings.Count(string(out), "\n") != 1 {
 		t.Errorf("%v, and it says %q; want exit code 1 and one sentence", err, out)
+	}
+}
+
+// TestAbortLeavesNoDump has a process with a model abort, as an assertion of llama.cpp would: it
+// ends by the signal, and says nothing of goroutines.
+func TestAbortLeavesNoDump(t *testing.T) {
+	path := modeltest.Tiny(t, "tiny", shape.Q4_0)
+	if os.Getenv("LINESIDE_TEST_ABORT") != "" {
+		if _, err := llama.Open(t.Context(), path, llama.Options{Cells: 256, Threads: 1}); err != nil {
+			t.Fatal(err)
+		}
+		_ = syscall.Kill(os.Getpid(), syscall.SIGABRT)
+		select {} // until the signal is there
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), self, "-test.run", "^TestAbortLeavesNoDump$")
+	cmd.Env = append(os.Environ(), "LINESIDE_TEST_ABORT=1")
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGABRT || strings.Contains(string(out), "goroutine") {
+		t.Errorf("%v, and it says:\n%s", err, out)
 	}
 }
 

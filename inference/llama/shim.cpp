@@ -1,5 +1,6 @@
 #include "shim.h"
 
+#include <csignal>
 #include <malloc.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -121,6 +122,8 @@ static bool open_session(ls_session *s, const char *path, const ls_options *o) {
 	s->model = llama_model_load_from_file(path, mp);
 	if (!s->model) return false;
 	if (o->vocab_only) return true;
+	// An assertion that fails all the same ends the process with its own line, not with a dump of Go's threads.
+	std::signal(SIGABRT, SIG_DFL);
 
 	llama_context_params cp = llama_context_default_params();
 	cp.n_ctx = o->cells;

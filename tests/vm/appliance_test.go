@@ -292,9 +292,14 @@ func (a *appliance) poll(what string, ok func() bool) {
 func (a *appliance) logged(unit, pattern string) string {
 	a.Helper()
 	re := regexp.MustCompile(pattern)
-	var found string
+	var found, out string
+	defer func() {
+		if found == "" {
+			a.Logf("the journal has:\n%s", out)
+		}
+	}()
 	a.poll(fmt.Sprintf("%q in the journal of %s", pattern, unit), func() bool {
-		out := a.sh("journalctl -q --no-pager -o cat -u %s --after-cursor '%s'", unit, a.cursor)
+		out = a.sh("journalctl -q --no-pager -o cat -u %s --after-cursor '%s'", unit, a.cursor)
 		for line := range strings.Lines(out) {
 			if re.MatchString(line) {
 				found = strings.TrimSpace(line)
