@@ -199,12 +199,12 @@ lamps = { status = "sysfs:ACT" }
 // begin starts a case: what was said before does not count.
 func (a *appliance) begin() {
 	a.Helper()
-	out := a.sh("journalctl -q -n 0 --show-cursor")
-	_, cursor, ok := strings.Cut(out, "cursor: ")
-	if !ok {
+	out := a.sh("journalctl -q -n 1 -o cat --show-cursor") // with -n 0 it is the cursor of the next line, which --after-cursor skips
+	at := strings.LastIndex(out, "cursor: ")
+	if at < 0 {
 		a.Fatalf("no cursor in %q", out)
 	}
-	a.cursor, a.mark = cursor, len(a.device.Messages())
+	a.cursor, a.mark = out[at+len("cursor: "):], len(a.device.Messages())
 }
 
 // status waits until the board publishes a state with these words in its reason, after
