@@ -105,11 +105,15 @@ image-test: image ## boot what make image made: a technician's day, and every fa
 test-fit: deps ## memory plans against the engine's real use (takes minutes)
 	@$(CGO) go test -count=1 -v ./tests/fit
 
+TRAIN := /usr/bin/python3 tools/demomodel/train.py
 demo-model: ## train the built-in demo model from nothing (an hour or more)
 	@tools/deps.sh train
-	go run ./tools/demomodel data -o build/demo
-	/usr/bin/python3 tools/demomodel/train.py build/demo build/demo/run --workers 2
-	go run ./tools/demomodel export -data build/demo -trained build/demo/run -o inference/model/demo/lineside-demo.gguf
+	go run ./tools/demomodel data -o build/demo/a
+	go run ./tools/demomodel data -o build/demo/b -ending 1 -n 480000
+	$(TRAIN) build/demo/a build/demo/a/run --workers 2
+	$(TRAIN) build/demo/b build/demo/b/run --workers 2 --from build/demo/a/run/6760.pt --rates "0:0 6760:0 6790:0.5 7700:0 7730:0.5 8700:0"
+	$(TRAIN) build/demo/a build/demo/run --mean build/demo/a/run/7540.pt build/demo/b/run/8700.pt
+	go run ./tools/demomodel export -data build/demo/a -trained build/demo/run -o inference/model/demo/lineside-demo.gguf
 	go run ./tools/demomodel golden -model inference/model/demo/lineside-demo.gguf -o inference/model/demo/golden.json
 
 demo-model-eval: build ## score the demo model on held-out asks, through the engine

@@ -45,11 +45,12 @@ type heldOut struct {
 
 // writeData makes everything that training reads: the tokenizer, n training
 // asks as tokens, and the held-out asks.
-func writeData(dir string, seed uint64, n int) error {
+func writeData(dir string, seed uint64, n, ending int) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	w := corpus.NewWriter(seed, false)
+	w.End(ending)
 	asks := make([]corpus.Ask, n)
 	for i := range asks {
 		asks[i] = w.Next()

@@ -35,6 +35,7 @@ func run(args []string) error {
 	data := flags.String("data", "", "folder that the data command wrote")
 	trained := flags.String("trained", "", "folder that train.py wrote")
 	n := flags.Int("n", 400_000, "training asks")
+	ending := flags.Int("ending", 0, "mix of the last part: 0 or 1")
 	seed := flags.Uint64("seed", 1, "of the corpus")
 	model := flags.String("model", "", "GGUF file")
 	program := flags.String("engine", "", "lineside-engine; empty: the plain forward pass, without a grammar")
@@ -45,7 +46,7 @@ func run(args []string) error {
 	}
 	switch args[0] {
 	case "data":
-		return writeData(*to, *seed, *n)
+		return writeData(*to, *seed, *n, *ending)
 	case "export":
 		return export(*data, *trained, *to)
 	case "eval":

@@ -1,11 +1,13 @@
 #!/usr/bin/python3
 """Trains Lineside's demo model on what `demomodel data` wrote.
 
-  train.py DATA OUT [--rates "0:0 100:1 5000:0"] [--dim 192 --layers 5 ...] [--resume]
+  train.py DATA OUT [--rates "0:0 100:1 5000:0"] [--dim 192 --layers 5 ...] [--resume] [--from FILE.pt]
+  train.py DATA OUT --mean A.pt B.pt
 
 A Llama in plain PyTorch (1.13 is enough), no GPU needed. The learning rate
-follows --rates. OUT/state.pt is the checkpoint that --resume goes on from,
-OUT/log.tsv the curve, and OUT/weights.json with weights.f32 are what
+follows --rates. OUT/state.pt is the checkpoint that --resume goes on from, and
+OUT/STEP.pt stays from each step at which the rate is zero. --mean trains nothing:
+the weights are the mean of those of some checkpoints. OUT/log.tsv the curve, and OUT/weights.json with weights.f32 are what
 `demomodel export` reads: tensors under their GGUF names.
 """
 import argparse, json, math, multiprocessing, os, time
@@ -16,8 +18,8 @@ import torch.nn.functional as F
 MUON = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
 
 
-# How the shipped model was trained: facts first, then the mix, then the varied asks.
-RATES = "0:0 100:1 1750:1 3250:0 3250:0.4 4050:0 4050:0 4100:0.6 5600:0.247 5740:0.03 5740:0 5770:0.5 6240:0 6260:0.5 6760:0"
+# How the shipped model was trained: facts first, then the mix, then the varied asks, then close codes.
+RATES = "0:0 100:1 1750:1 3250:0 3250:0.4 4050:0 4050:0 4100:0.6 5600:0.247 5740:0.03 5740:0 5770:0.5 6240:0 6260:0.5 6760:0 6790:0.5 7540:0"
 
 
 def points(text):
@@ -46,7 +48,8 @@ def options():
     a.add_argument("--drop", type=int, default=1000, help="step after which the rates are lower")
     a.add_argument("--seed", type=int, default=1); a.add_argument("--workers", type=int, default=1, help="processes that share each step's asks")
     a.add_argument("--eval-every", type=int, default=250)
-    a.add_argument("--resume", action="store_true")
+    a.add_argument("--resume", action="store_true"); a.add_argument("--from", dest="source", help="checkpoint to go on from, of another OUT")
+    a.add_argument("--mean", nargs="+", help="checkpoints whose weights to average")
     return a.parse_args()
 
 
@@ -240,6 +243,21 @@ def dump(o, w, out, vocab):
         json.dump({"shape": shape, "tensors": meta}, f)
 
 
+def save(o, n, w, opt, name):
+    torch.save({"step": n, "w": {k: v.data for k, v in w.items()}, "m": opt.m, "v": opt.v}, os.path.join(o.out, name))
+
+
+def mean(o, w, held):
+    """Averages checkpoints, judges the result and writes it."""
+    parts = [torch.load(name)["w"] for name in o.mean]
+    with torch.no_grad():
+        for k in w:
+            w[k].copy_(sum(p[k] for p in parts) / len(parts))
+    score = judge(o, w, held, rope_table(o, 512))
+    print("held-out " + "  ".join(f"{k} {100 * v:.1f}" for k, v in score.items()), flush=True)
+    dump(o, w, o.out, w["token_embd"].shape[0])
+
+
 class Shared:
     """Adds up the gradients of all workers, in the same order everywhere."""
 
@@ -280,8 +298,9 @@ def work(rank, o, shared, w, opt, start, tokens, index, held):
             score = judge(o, w, held if n == last else held[::5], rope)
             print(f"step {n} held-out " + "  ".join(f"{k} {100 * v:.1f}" for k, v in score.items()), flush=True)
             log.write(json.dumps({"step": n, "loss": recent, "minutes": (time.time() - t0) / 60, **score}) + "\n"); log.flush()
-            torch.save({"step": n, "w": {k: v.data for k, v in w.items()}, "m": opt.m, "v": opt.v}, os.path.join(o.out, "state.pt"))
-            dump(o, w, o.out, vocab)
+            save(o, n, w, opt, "state.pt"); dump(o, w, o.out, vocab)
+        if rank == 0 and (n, 0.0) in o.rates:
+            save(o, n, w, opt, f"{n}.pt")
         if n == last:
             break
 
@@ -294,9 +313,12 @@ def main():
     index = np.fromfile(os.path.join(o.data, "index.u32"), "<u4").astype(np.int64).reshape(-1, 2)
     held = json.load(open(os.path.join(o.data, "heldout.json")))
     w = init(o, 32 * (int(tokens.max()) // 32 + 1))
+    if o.mean:
+        mean(o, w, held)
+        return
     opt, start = Optimizer(o, w), 0
-    if o.resume:
-        s = torch.load(os.path.join(o.out, "state.pt")); start = s["step"]
+    if o.resume or o.source:
+        s = torch.load(o.source or os.path.join(o.out, "state.pt")); start = s["step"]
         for k in w:
             w[k].data.copy_(s["w"][k]); opt.m[k].copy_(s["m"][k])
             if k in opt.v: opt.v[k].copy_(s["v"][k])
