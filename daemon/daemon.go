@@ -134,8 +134,9 @@ type Daemon struct {
 	told   atomic.Bool // the service manager knows that the board is ready
 	count  Counts
 
-	unlimited atomic.Bool // another engine runs, which knows no limits yet
-	wantSmall atomic.Bool // the governor wants the smaller model
+	unlimited  atomic.Bool  // another engine runs, which knows no limits yet
+	complained atomic.Value // the last error that tell logged
+	wantSmall  atomic.Bool  // the governor wants the smaller model
 
 	scan sync.Mutex // guards the reading of the skills' folder
 
@@ -315,9 +316,10 @@ func nudge(c chan struct{}) {
 	}
 }
 
-// tell logs an error of a part that the daemon can do without.
+// tell logs an error of a part that the daemon can do without, once while it stays the same: a lamp
+// fails at every beat.
 func (d *Daemon) tell(err error) {
-	if err != nil {
+	if err != nil && d.complained.Swap(err.Error()) != err.Error() {
 		d.Log.Warn("a part does not work", "err", err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -231,6 +232,21 @@ func TestEngineDown(t *testing.T) {
 			t.Errorf("status after the stop: %+v", s)
 		}
 	})
+}
+
+func TestTellOnce(t *testing.T) {
+	var log strings.Builder
+	d := &Daemon{Options: Options{Log: slog.New(slog.NewTextHandler(&log, nil))}}
+	for _, words := range []string{"no lamp", "no lamp", "", "no watchdog", "no lamp"} {
+		if words == "" {
+			d.tell(nil)
+			continue
+		}
+		d.tell(errors.New(words))
+	}
+	if got := strings.Count(log.String(), "\n"); got != 3 {
+		t.Errorf("%d lines, want 3:\n%s", got, &log)
+	}
 }
 
 // TestEngineNever gives an engine that this daemon never saw a minute to start: then it is down.
