@@ -196,10 +196,11 @@ lamps = { status = "sysfs:ACT" }
 	a.sh("systemctl start lineside-units.service lineside-engine.service linesided.service lineside-model.path")
 }
 
-// begin starts a case: what was said before does not count.
+// begin starts a case: what was said before does not count. Its journal is read from the last line
+// on, with it: --after-cursor leaves out one line too many where -u leaves out the cursor's own.
 func (a *appliance) begin() {
 	a.Helper()
-	out := a.sh("journalctl -q -n 1 -o cat --show-cursor") // with -n 0 it is the cursor of the next line, which --after-cursor skips
+	out := a.sh("journalctl -q -n 1 -o cat --show-cursor") // with -n 0 it is the cursor of the next line, which --cursor skips
 	at := strings.LastIndex(out, "cursor: ")
 	if at < 0 {
 		a.Fatalf("no cursor in %q", out)
@@ -299,7 +300,7 @@ func (a *appliance) logged(unit, pattern string) string {
 		}
 	}()
 	a.poll(fmt.Sprintf("%q in the journal of %s", pattern, unit), func() bool {
-		out = a.sh("journalctl -q --no-pager -o cat -u %s --after-cursor '%s'", unit, a.cursor)
+		out = a.sh("journalctl -q --no-pager -o cat -u %s --cursor '%s'", unit, a.cursor)
 		for line := range strings.Lines(out) {
 			if re.MatchString(line) {
 				found = strings.TrimSpace(line)

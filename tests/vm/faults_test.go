@@ -186,7 +186,7 @@ func abortEngine(a *appliance) row {
 	start := time.Now()
 	a.sh("kill -ABRT %s", a.pid(engineUnit))
 	line := a.logged(engineUnit, "code=killed, status=6/ABRT")
-	if dump := a.sh("journalctl -q --no-pager -o cat -u %s --after-cursor '%s' | grep -c goroutine; true", engineUnit, a.cursor); dump != "0" {
+	if dump := a.sh("journalctl -q --no-pager -o cat -u %s --cursor '%s' | grep -c goroutine; true", engineUnit, a.cursor); dump != "0" {
 		a.Errorf("the journal has a dump of %s goroutines", dump)
 	}
 	return row{state: "degraded", lamp: a.lamp(), journal: line, recovery: a.healed(start)}
@@ -216,7 +216,7 @@ func outOfMemory(a *appliance) row {
 	line := a.logged(engineUnit, "oom-kill|OOM killer")
 	lamp := a.lamp()
 	a.sh("systemctl revert %s", engineUnit)
-	if oom := a.sh("journalctl -k -q --no-pager -o cat --after-cursor '%s' | grep -c 'Out of memory'; true", a.cursor); oom != "0" {
+	if oom := a.sh("journalctl -k -q --no-pager -o cat --cursor '%s' | grep -c 'Out of memory'; true", a.cursor); oom != "0" {
 		a.Errorf("the whole machine ran out of memory")
 	}
 	return row{state: "degraded", lamp: lamp, journal: line, recovery: a.healed(start)}
@@ -279,7 +279,7 @@ func clockJump(a *appliance) row {
 	a.sh("date -s '-2 days'")
 	took := a.healed(start)
 	a.sh("date -s '+1 day'")
-	line := a.sh("journalctl -q --no-pager -o cat --after-cursor '%s' | grep -m 1 -i 'time has been changed\\|clock' || true", a.cursor)
+	line := a.sh("journalctl -q --no-pager -o cat --cursor '%s' | grep -m 1 -i 'time has been changed\\|clock' || true", a.cursor)
 	if now := a.pid(daemonUnit); now != pid {
 		a.Errorf("the jump took linesided down")
 	}
