@@ -49,7 +49,7 @@ type appliance struct {
 	broker *mqtttest.Mosquitto
 	device *mqtttest.Observer
 	port   string // the broker's
-	cursor string // journal lines after it belong to the present case
+	cursor string // journal lines from it on belong to the present case
 	mark   int    // so do the device's messages from here on
 	asked  int
 	rows   []row
@@ -200,7 +200,7 @@ lamps = { status = "sysfs:ACT" }
 // on, with it: --after-cursor leaves out one line too many where -u leaves out the cursor's own.
 func (a *appliance) begin() {
 	a.Helper()
-	out := a.sh("journalctl -q -n 1 -o cat --show-cursor") // with -n 0 it is the cursor of the next line, which --cursor skips
+	out := a.sh("journalctl -q -n 1 -o cat --show-cursor")
 	at := strings.LastIndex(out, "cursor: ")
 	if at < 0 {
 		a.Fatalf("no cursor in %q", out)
