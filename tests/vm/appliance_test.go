@@ -61,13 +61,18 @@ type row struct {
 	recovery                    time.Duration
 }
 
-// boot starts a machine with the package on its second disk.
-func boot(t *testing.T) *appliance {
+// packaged is the package to be tried.
+func packaged(t *testing.T) (deb string) {
 	base.Need(t)
-	deb := os.Getenv("LINESIDE_DEB")
-	if deb == "" {
+	if deb = os.Getenv("LINESIDE_DEB"); deb == "" {
 		t.Skip("LINESIDE_DEB names no package: run make vm-test")
 	}
+	return deb
+}
+
+// boot starts a machine of this processor with packages on its second disk: lineside.deb, and
+// what follows as 2.deb, 3.deb.
+func boot(t *testing.T, cpu string, debs ...string) *appliance {
 	ctx := t.Context()
 	b, err := base.Make(ctx, t.Output())
 	check(t, err)
@@ -78,7 +83,7 @@ func boot(t *testing.T) *appliance {
 	check(t, err)
 	o := machine.Options{
 		Kernel: b.Kernel, Initrd: []string{initrd, agent}, Append: "root=/dev/vda rw quiet",
-		Disks: []machine.Disk{{Path: b.Disk}, {Path: payloadDisk(t, dir, deb), ReadOnly: true}},
+		Disks: []machine.Disk{{Path: b.Disk}, {Path: payloadDisk(t, dir, debs), ReadOnly: true}}, CPU: cpu,
 	}
 	o.DTB, err = machine.DeviceTree(ctx, o, dir, machine.WithLamp)
 	check(t, err)
@@ -105,28 +110,26 @@ func check(t *testing.T, err error) {
 	}
 }
 
-// payloadFolder holds the package, the demo model and its skills.
-func payloadFolder(t *testing.T, dir, deb string) string {
+// payloadDisk is a disk with the packages, the demo model and its skills.
+func payloadDisk(t *testing.T, dir string, debs []string) string {
 	t.Helper()
 	folder := filepath.Join(dir, "payload")
 	check(t, os.MkdirAll(filepath.Join(folder, "skills"), 0o755))
-	b, err := os.ReadFile(deb)
-	check(t, err)
-	check(t, os.WriteFile(filepath.Join(folder, "lineside.deb"), b, 0o644))
-	_, err = demo.Write(folder)
+	mib := int64(64)
+	for i, deb := range debs {
+		name := "lineside.deb"
+		if i > 0 {
+			name = fmt.Sprintf("%d.deb", i+1)
+		}
+		b, err := os.ReadFile(deb)
+		check(t, err)
+		check(t, os.WriteFile(filepath.Join(folder, name), b, 0o644))
+		mib += int64(len(b)) >> 20
+	}
+	_, err := demo.Write(folder)
 	check(t, err)
 	check(t, demo.WriteSkills(filepath.Join(folder, "skills")))
-	return folder
-}
-
-// payloadDisk is a disk with that folder.
-func payloadDisk(t *testing.T, dir, deb string) string {
-	t.Helper()
-	folder := payloadFolder(t, dir, deb)
-	info, err := os.Stat(deb)
-	check(t, err)
 	disk := filepath.Join(dir, "payload.ext4")
-	mib := info.Size()>>20 + 64
 	out, err := exec.Command("/sbin/mkfs.ext4", "-q", "-F", "-d", folder, disk, strconv.FormatInt(mib, 10)+"M").CombinedOutput()
 	if err != nil {
 		t.Fatalf("mkfs.ext4: %v: %s", err, out)

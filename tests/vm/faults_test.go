@@ -14,7 +14,7 @@ import (
 // TestAppliance boots one machine: package, start, ask, answer; then, with LINESIDE_VM=all, every
 // fault, the engine's sandbox and the way out.
 func TestAppliance(t *testing.T) {
-	a := boot(t)
+	a := boot(t, "", packaged(t))
 	start := time.Now()
 	a.ready()
 	t.Logf("the machine is up after %s", time.Since(start).Round(time.Second))
