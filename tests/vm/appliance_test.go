@@ -3,7 +3,7 @@
 // and a measured recovery.
 //
 // LINESIDE_VM=1 boots, installs, asks and is answered; LINESIDE_VM=all goes through all
-// faults, too, LINESIDE_VM=disk through those with that word. LINESIDE_DEB names the package. Times are those of an emulated machine:
+// faults, too, LINESIDE_VM='disk|walls' through those that match. LINESIDE_DEB names the package. Times are those of an emulated machine:
 // tens of times slower than a board.
 package vm
 

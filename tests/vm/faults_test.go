@@ -3,6 +3,7 @@ package vm
 import (
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"text/tabwriter"
@@ -29,8 +30,9 @@ func TestAppliance(t *testing.T) {
 	if which == "1" {
 		return
 	}
-	a.suffer(func(name string) bool { return which == "all" || strings.Contains(name, which) })
-	if which == "all" || which == "walls" {
+	chosen := func(name string) bool { return which == "all" || regexp.MustCompile(which).MatchString(name) }
+	a.suffer(chosen)
+	if chosen("walls") {
 		sandbox(a)
 		egress(a)
 	}
