@@ -290,7 +290,7 @@ func clockJump(a *appliance) row {
 
 func diskFull(a *appliance) row {
 	a.sh("fallocate -l 100G /full 2>/dev/null; dd if=/dev/zero of=/full2 bs=1M 2>/dev/null; df / | tail -n 1")
-	return unwritable(a, "(?i)no space|full", "rm -f /full /full2")
+	return unwritable(a, "no space|0 MB left", "rm -f /full /full2")
 }
 
 func readOnly(a *appliance) row {
