@@ -77,7 +77,9 @@ fi
 
 arch=$1 command=$2
 shift 2
-exec mmdebstrap --architectures="$arch" --variant=extract --format=null --skip=chroot/mount \
+# Whoever is not root is it in a namespace of its own: what the command writes is the user's.
+if [ "$(id -u)" = 0 ]; then as=; else as="unshare --map-root-user --map-auto"; fi
+exec $as mmdebstrap --mode=root --architectures="$arch" --variant=extract --format=null --skip=chroot/mount \
 	--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr \
 	--include="$(echo "$@" | tr ' ' ,)" \
 	--extract-hook="sh '$(realpath "$0")' --finish \"\$1\"" --extract-hook="$command" \

@@ -10,7 +10,7 @@ packages() {
 	arm64) echo gcc-aarch64-linux-gnu g++-aarch64-linux-gnu qemu-user-static ;;
 	test) echo mosquitto mosquitto-clients procps e2fsprogs systemd ;;
 	deb) echo mmdebstrap lintian nftables iproute2 util-linux ;;
-	vm) echo qemu-system-arm mmdebstrap e2fsprogs kmod cpio device-tree-compiler debian-archive-keyring ;;
+	vm) echo qemu-system-arm mmdebstrap uidmap e2fsprogs kmod cpio device-tree-compiler debian-archive-keyring ;;
 	image) echo mmdebstrap uidmap genimage mtools dosfstools squashfs-tools e2fsprogs rauc bmap-tools openssl kmod debian-archive-keyring ;;
 	train) echo python3-torch python3-numpy libopenblas0-pthread ;;
 	*)
