@@ -37,6 +37,7 @@ func TestTriggerFiles(t *testing.T) {
 		trigger, shot string
 	}{
 		{"soon", 300 * time.Millisecond, "oneshot", "1"},
+		{"late", 10 * time.Second, "oneshot", "1"},
 		{"never", 0, "none", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -59,11 +60,17 @@ func TestTriggerFiles(t *testing.T) {
 					if err := p.Show(beat); err != nil {
 						t.Error(err)
 					}
-					if err := p.Beat(); errors.Is(err, fs.ErrPermission) != (tt.after == 0) {
+					if err := p.Beat(); errors.Is(err, fs.ErrPermission) != (tt.after == 0 || tt.after > 2*time.Second) {
 						t.Errorf("the first beat: %v", err)
 					}
 					if err := p.Beat(); err != nil { // from now on by hand
 						t.Errorf("the second beat: %v", err)
+					}
+					if tt.after > 2*time.Second {
+						time.Sleep(time.Minute) // of the bubble: then the kernel is tried again
+						if err := p.Beat(); err != nil {
+							t.Errorf("a beat after a minute: %v", err)
+						}
 					}
 				})
 				act := led(t, dir, "ACT")

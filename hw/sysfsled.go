@@ -22,8 +22,9 @@ type sysfsLED struct {
 	triggers []string
 	trigger  string // set now; empty: not known
 	switched time.Time
-	restore  string // trigger before
-	bright   string // brightness before
+	closed   time.Time // when the files of a trigger stayed closed
+	restore  string    // trigger before
+	bright   string    // brightness before
 }
 
 func openSysfsLED(t *tree, name string, inverted bool) (*sysfsLED, error) {
@@ -82,11 +83,19 @@ func (l *sysfsLED) write(file, value string) error {
 	return ledError("/"+l.base+file, l.tree.write(cpath(l.base+file), []byte(value)))
 }
 
-// settle is how long udev may take to let the service's group write the files that a trigger brings.
-const settle = 2 * time.Second
+// Times of the files that a trigger brings.
+const (
+	settle = 2 * time.Second // that udev may take to let the service's group write them
+	again  = time.Minute     // after which triggers whose files stayed closed are tried again
+)
 
-// attribute writes a file of the trigger in use. A trigger whose files stay closed is not used again:
-// the lamp blinks by Panel.Run from then on.
+// can reports whether the kernel may blink by a trigger.
+func (l *sysfsLED) can(trigger string) bool {
+	return slices.Contains(l.triggers, trigger) && (l.closed.IsZero() || time.Since(l.closed) >= again)
+}
+
+// attribute writes a file of the trigger in use. Where it stays closed, the lamp blinks by
+// Panel.Run for a while.
 func (l *sysfsLED) attribute(file, value string) error {
 	for {
 		err := l.write(file, value)
@@ -94,7 +103,7 @@ func (l *sysfsLED) attribute(file, value string) error {
 			return err
 		}
 		if time.Since(l.switched) >= settle {
-			l.triggers = slices.DeleteFunc(l.triggers, func(t string) bool { return t == l.trigger })
+			l.closed = time.Now()
 			return err
 		}
 		time.Sleep(settle / 100)
@@ -136,7 +145,7 @@ func (l *sysfsLED) play(p *Pattern, level uint8) (bool, error) {
 	switch {
 	case len(p.Steps) == 0:
 		return true, l.set(level)
-	case slices.Contains(l.triggers, "pattern"):
+	case l.can("pattern"):
 		if err := l.use("pattern"); err != nil {
 			return false, err
 		}
@@ -144,7 +153,7 @@ func (l *sysfsLED) play(p *Pattern, level uint8) (bool, error) {
 			return false, err
 		}
 		return true, nil
-	case slices.Contains(l.triggers, "timer") && len(p.Steps) == 2 && level == 255:
+	case l.can("timer") && len(p.Steps) == 2 && level == 255:
 		on, off := p.Steps[0], p.Steps[1]
 		if l.inverted {
 			on, off = off, on
@@ -178,7 +187,7 @@ func (l *sysfsLED) kernelPattern(steps []time.Duration, level uint8) string {
 }
 
 func (l *sysfsLED) flash(level uint8) (bool, error) {
-	if !slices.Contains(l.triggers, "oneshot") {
+	if !l.can("oneshot") {
 		return false, l.set(level)
 	}
 	if l.trigger != "oneshot" {
