@@ -182,7 +182,7 @@ var faults = []fault{
 		return "A answers, the file was mended"
 	}},
 	{"damaged boot partition of the chosen slot", func(b *board) string {
-		b.fat(layout.BootA, func(v *fat.Volume) { b.must(v.WriteFile("config.txt", nil)) })
+		b.scribble(layout.BootA, 0, 4<<20)
 		b.start()
 		b.answers()
 		return fmt.Sprintf("%s answers", b.boot.Slot)
