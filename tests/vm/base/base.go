@@ -29,7 +29,7 @@ import (
 // packages is what Lineside finds on a plain Debian, and what tests use inside.
 var packages = strings.Fields(`
 	linux-image-arm64 kmod udev systemd systemd-sysv systemd-timesyncd dbus
-	base-files base-passwd libc-bin bash dash coreutils util-linux mount procps hostname passwd login adduser
+	base-files base-passwd libc-bin perl-base bash dash coreutils util-linux mount procps hostname passwd login adduser
 	libpam-modules libpam-runtime init-system-helpers dpkg debianutils diffutils findutils
 	grep mawk sed tar gzip e2fsprogs iproute2 nftables`)
 
