@@ -107,4 +107,4 @@ mkdir -p "$root/usr/lib/lineside/dpkg"
 cp "$out/packages.list" "$root/usr/lib/lineside/dpkg/packages.list"
 # /var is memory's (files/var.conf), and nothing is ever installed by apt. Times are SOURCE_DATE_EPOCH's.
 mksquashfs "$root" "$out/root.squashfs" -noappend -quiet -no-progress -comp zstd -Xcompression-level 12 -b 256K \
-	-wildcards -e 'var/*' etc/apt
+	-wildcards -e 'var/*' 'tmp/*' etc/apt # mmdebstrap leaves a file of a random name in /tmp
