@@ -332,6 +332,7 @@ func powerCut(a *appliance) row {
 	if ans.Tok.Cached == 0 {
 		a.Errorf("no prefix was known after the power cut: %+v", ans.Tok)
 	}
+	a.setClock()
 	a.lampIs("beat")
 	return row{state: "offline", lamp: "dark", journal: "(new boot)", recovery: took}
 }
