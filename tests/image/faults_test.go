@@ -204,6 +204,9 @@ var faults = []fault{
 		return "A answers; STATUS.txt: " + first(b.file(layout.StatusFile), "damaged")
 	}},
 	{"wrong lineside.toml", func(b *board) string {
+		b.start()
+		b.answers() // the good one is imported
+		b.off()
 		b.fat(layout.Selector, func(v *fat.Volume) {
 			b.must(v.WriteFile(layout.ConfigFile, []byte("[mqtt]\nurl = \"http://10.0.2.2\"\nbroker = 3\n")))
 		})
