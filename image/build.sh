@@ -114,11 +114,13 @@ fat "$images/boot-a.img" 256 BOOT-A 4c530002 "$work"/boot-a/*
 fat "$images/boot-b.img" 256 BOOT-B 4c530003 "$work"/boot-b/*
 cp "$work/out/root.squashfs" "$images/root-a.img"
 cp --reflink=auto "$work/out/root.squashfs" "$images/root-b.img"
-mkdir "$work/data" "$work/empty"
-for d in lineside lineside-engine config rauc slots; do mkdir "$work/data/$d"; done
-find "$work/data" -exec touch -d "@$SOURCE_DATE_EPOCH" {} +
-E2FSPROGS_FAKE_TIME=$SOURCE_DATE_EPOCH unshare -r /sbin/mkfs.ext4 -q -F -L lineside-data -U 4c534445-0000-4000-8000-000000000007 \
-	-E hash_seed=4c534445-0000-4000-8000-000000000008,lazy_itable_init=0,lazy_journal_init=0 -d "$work/data" "$images/data.img" 512M
+mkdir "$work/empty"
+# Folders by debugfs: mkfs's -d would copy the times at which they were made.
+export E2FSPROGS_FAKE_TIME="$SOURCE_DATE_EPOCH"
+truncate -s 512M "$images/data.img"
+/sbin/mkfs.ext4 -q -F -L lineside-data -U 4c534445-0000-4000-8000-000000000007 -E root_owner=0:0 \
+	-E hash_seed=4c534445-0000-4000-8000-000000000008,lazy_itable_init=0,lazy_journal_init=0 "$images/data.img"
+for d in lineside lineside-engine config rauc slots; do echo "mkdir $d"; done | /sbin/debugfs -w -f - "$images/data.img" >"$work/log" 2>&1
 genimage --config "$parts/genimage.cfg" --inputpath "$images" --outputpath "$work/card" --rootpath "$work/empty" --tmppath "$work/tmp/g" >"$work/log" 2>&1 ||
 	{ tail -n 20 "$work/log" >&2; exit 1; }
 cp --sparse=always "$work/card/lineside.img" "$out/lineside.img"

@@ -332,7 +332,6 @@ func powerCut(a *appliance) row {
 	if ans.Tok.Cached == 0 {
 		a.Errorf("no prefix was known after the power cut: %+v", ans.Tok)
 	}
-	a.setClock()
-	a.lampIs("beat")
-	return row{state: "offline", lamp: "dark", journal: "(new boot)", recovery: took}
+	a.lampIs("2 flashes") // no time server has set the clock since
+	return row{state: "offline", lamp: "2 flashes", journal: "(new boot)", recovery: took}
 }
