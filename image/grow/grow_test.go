@@ -3,7 +3,6 @@ package grow
 import (
 	"errors"
 	"os"
-	"path/filepath"
 	"testing"
 
 	"lineside/image/imagetest"
@@ -13,15 +12,7 @@ import (
 // card is a test card in a file, written to a medium of size bytes.
 func card(t *testing.T, size int64) *os.File {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "card.img")
-	if err := (imagetest.Card{}).Write(path); err != nil {
-		t.Fatal(err)
-	}
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { f.Close() })
+	f := imagetest.Card{}.Open(t)
 	if size > 0 {
 		if err := f.Truncate(size); err != nil {
 			t.Fatal(err)

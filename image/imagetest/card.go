@@ -8,6 +8,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"os"
+	"path/filepath"
+	"testing"
 
 	"lineside/image/fat"
 	"lineside/image/layout"
@@ -21,6 +23,21 @@ type Card struct {
 
 // sizes of a test card's partitions in MiB: FAT32 wants some room.
 var sizes = map[int]int64{layout.Selector: 40, layout.BootA: 40, layout.BootB: 40, layout.RootA: 1, layout.RootB: 1, layout.Data: 2}
+
+// Open makes the card in a file of the test's own, open for reading and writing until the test ends.
+func (c Card) Open(t testing.TB) *os.File {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "card.img")
+	if err := c.Write(path); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
 
 // Write makes the card at path.
 func (c Card) Write(path string) (err error) {

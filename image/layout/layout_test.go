@@ -13,22 +13,8 @@ import (
 	"lineside/image/layout"
 )
 
-func card(t *testing.T) *os.File {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "card.img")
-	if err := (imagetest.Card{}).Write(path); err != nil {
-		t.Fatal(err)
-	}
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { f.Close() })
-	return f
-}
-
 func TestReadTable(t *testing.T) {
-	table, err := layout.ReadTable(card(t))
+	table, err := layout.ReadTable(imagetest.Card{}.Open(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +31,7 @@ func TestReadTable(t *testing.T) {
 }
 
 func TestOtherTables(t *testing.T) {
-	f := card(t)
+	f := imagetest.Card{}.Open(t)
 	for name, c := range map[string]struct {
 		at   int64
 		b    []byte
@@ -78,7 +64,7 @@ func TestOtherTables(t *testing.T) {
 
 // TestCircle ends on a chain of logical partitions that points back into itself.
 func TestCircle(t *testing.T) {
-	f := card(t)
+	f := imagetest.Card{}.Open(t)
 	table, err := layout.ReadTable(f)
 	if err != nil {
 		t.Fatal(err)

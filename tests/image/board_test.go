@@ -163,18 +163,26 @@ func (b *board) provision(config string) {
 	b.lineside("image", "provision", b.card, "--config", file)
 }
 
-// fat opens a partition of the card that is switched off.
-func (b *board) fat(partition int, use func(v *fat.Volume)) {
+// partition finds a partition of the card that is switched off.
+func (b *board) partition(number int, use func(card *os.File, e layout.Entry)) {
 	b.Helper()
 	f, err := os.OpenFile(b.card, os.O_RDWR, 0)
 	b.must(err)
 	defer f.Close()
 	table, err := layout.ReadTable(f)
 	b.must(err)
-	e, _ := table.Find(partition)
-	v, err := fat.Open(f, e.Start, e.Bytes, true)
-	b.must(err)
-	use(v)
+	e, _ := table.Find(number)
+	use(f, e)
+}
+
+// fat opens the file system of one.
+func (b *board) fat(partition int, use func(v *fat.Volume)) {
+	b.Helper()
+	b.partition(partition, func(card *os.File, e layout.Entry) {
+		v, err := fat.Open(card, e.Start, e.Bytes, true)
+		b.must(err)
+		use(v)
+	})
 }
 
 // file reads one of the first partition.

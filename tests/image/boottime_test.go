@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -41,7 +40,7 @@ func TestBootTime(t *testing.T) {
 		b.start()
 		ready = min(ready, b.status("ready", ""))
 		b.healthy()
-		daemon := b.usec("ActiveEnterTimestampMonotonic") - b.usec("InactiveExitTimestampMonotonic")
+		daemon := b.moment("ActiveEnterTimestampMonotonic") - b.moment("InactiveExitTimestampMonotonic")
 		t.Logf("linesided takes %s from its first process to READY", daemon.Round(time.Millisecond))
 		if daemon > daemonStart {
 			t.Errorf("linesided takes %s, want at most %s", daemon, daemonStart)
@@ -55,12 +54,12 @@ func TestBootTime(t *testing.T) {
 	}
 }
 
-// usec reads one of linesided's monotonic times, in microseconds.
-func (b *board) usec(property string) time.Duration {
+// moment is one of systemd's times of linesided.
+func (b *board) moment(property string) time.Duration {
 	b.Helper()
-	n, err := strconv.ParseInt(b.sh("systemctl show -P %s linesided.service", property), 10, 64)
+	at, err := b.on.UnitTime(b.wait(), "linesided.service", property)
 	b.must(err)
-	return time.Duration(n) * time.Microsecond
+	return at
 }
 
 // debian is a machine without Lineside that ends its start with a login prompt.

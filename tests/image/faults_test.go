@@ -257,17 +257,13 @@ var faults = []fault{
 // scribble damages bytes of a partition.
 func (b *board) scribble(partition int, from, n int64) {
 	b.Helper()
-	f, err := os.OpenFile(b.card, os.O_RDWR, 0)
-	b.must(err)
-	defer f.Close()
-	table, err := layout.ReadTable(f)
-	b.must(err)
-	e, _ := table.Find(partition)
 	junk := []byte(strings.Repeat("not a file system", 61681))
-	for at := int64(0); at < n; at += int64(len(junk)) {
-		_, err := f.WriteAt(junk, e.Start+from+at)
-		b.must(err)
-	}
+	b.partition(partition, func(card *os.File, e layout.Entry) {
+		for at := int64(0); at < n; at += int64(len(junk)) {
+			_, err := card.WriteAt(junk, e.Start+from+at)
+			b.must(err)
+		}
+	})
 }
 
 // first is the first line with the word.

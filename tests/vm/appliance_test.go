@@ -291,26 +291,31 @@ func (a *appliance) poll(what string, ok func() bool) {
 	}
 }
 
+// journal is what it has of this case, of what these options of journalctl leave.
+func (a *appliance) journal(options string) string {
+	a.Helper()
+	return a.sh("journalctl -q --no-pager -o cat %s --cursor '%s'", options, a.cursor)
+}
+
+// line is the first line that matches; empty where none does.
+func line(text, pattern string) string {
+	return strings.TrimSpace(regexp.MustCompile("(?m)^.*(?:" + pattern + ").*$").FindString(text))
+}
+
 // logged waits until the journal has a line of a unit that matches, and returns it. Lines of
 // systemd about the unit belong to it.
-func (a *appliance) logged(unit, pattern string) string {
+func (a *appliance) logged(unit, pattern string) (found string) {
 	a.Helper()
-	re := regexp.MustCompile(pattern)
-	var found, out string
+	var text string
 	defer func() {
 		if found == "" {
-			a.Logf("the journal has:\n%s", out)
+			a.Logf("the journal has:\n%s", text)
 		}
 	}()
 	a.poll(fmt.Sprintf("%q in the journal of %s", pattern, unit), func() bool {
-		out = a.sh("journalctl -q --no-pager -o cat -u %s --cursor '%s'", unit, a.cursor)
-		for line := range strings.Lines(out) {
-			if re.MatchString(line) {
-				found = strings.TrimSpace(line)
-				return true
-			}
-		}
-		return false
+		text = a.journal("-u " + unit)
+		found = line(text, pattern)
+		return found != ""
 	})
 	return found
 }
@@ -382,10 +387,10 @@ func (a *appliance) pid(unit string) string {
 	return a.sh("systemctl show -P MainPID %s", unit)
 }
 
-// usec reads one of a unit's monotonic times, in microseconds.
-func (a *appliance) usec(unit, property string) time.Duration {
+// moment is one of systemd's times of a unit.
+func (a *appliance) moment(unit, property string) time.Duration {
 	a.Helper()
-	n, err := strconv.ParseInt(a.sh("systemctl show -P %s %s", property, unit), 10, 64)
+	at, err := a.m.UnitTime(a.wait(), unit, property)
 	check(a.T, err)
-	return time.Duration(n) * time.Microsecond
+	return at
 }

@@ -149,7 +149,7 @@ func noEngine(a *appliance) row {
 	a.sh("systemctl mask --runtime --now %s lineside-engine.socket", engineUnit)
 	a.status(time.Now(), mqtt.StateDegraded, "")
 	a.sh("systemctl restart %s", daemonUnit)
-	took := a.usec(daemonUnit, "ActiveEnterTimestampMonotonic") - a.usec(daemonUnit, "ExecMainStartTimestampMonotonic")
+	took := a.moment(daemonUnit, "ActiveEnterTimestampMonotonic") - a.moment(daemonUnit, "ExecMainStartTimestampMonotonic")
 	a.Logf("READY %s after the start of the process, with no engine (the pre-check ran before it)", took.Round(time.Millisecond))
 	a.status(time.Now(), mqtt.StateStarting, "no engine answers")
 	if ans := a.answer(a.send("hello", time.Minute)); ans.Code != mqtt.NotReady || ans.RetryMS == 0 {
@@ -187,11 +187,11 @@ func killEngine(a *appliance) row {
 func abortEngine(a *appliance) row {
 	start := time.Now()
 	a.sh("kill -ABRT %s", a.pid(engineUnit))
-	line := a.logged(engineUnit, "code=killed, status=6/ABRT")
-	if dump := a.sh("journalctl -q --no-pager -o cat -u %s --cursor '%s' | grep -c goroutine; true", engineUnit, a.cursor); dump != "0" {
-		a.Errorf("the journal has a dump of %s goroutines", dump)
+	end := a.logged(engineUnit, "code=killed, status=6/ABRT")
+	if dump := line(a.journal("-u "+engineUnit), "goroutine"); dump != "" {
+		a.Errorf("the journal has a dump: %s", dump)
 	}
-	return row{state: "degraded", lamp: a.lamp(), journal: line, recovery: a.healed(start)}
+	return row{state: "degraded", lamp: a.lamp(), journal: end, recovery: a.healed(start)}
 }
 
 func hangDaemon(a *appliance) row {
@@ -215,13 +215,13 @@ func hangEngine(a *appliance) row {
 func outOfMemory(a *appliance) row {
 	start := time.Now()
 	a.sh("systemctl set-property --runtime %s MemoryMax=6M", engineUnit)
-	line := a.logged(engineUnit, "oom-kill|OOM killer")
+	killed := a.logged(engineUnit, "oom-kill|OOM killer")
 	lamp := a.lamp()
 	a.sh("systemctl revert %s", engineUnit)
-	if oom := a.sh("journalctl -k -q --no-pager -o cat --cursor '%s' | grep -c 'Out of memory'; true", a.cursor); oom != "0" {
-		a.Errorf("the whole machine ran out of memory")
+	if oom := line(a.journal("-k"), "Out of memory"); oom != "" {
+		a.Errorf("the whole machine ran out of memory: %s", oom)
 	}
-	return row{state: "degraded", lamp: lamp, journal: line, recovery: a.healed(start)}
+	return row{state: "degraded", lamp: lamp, journal: killed, recovery: a.healed(start)}
 }
 
 func brokenModel(a *appliance) row {
@@ -281,11 +281,11 @@ func clockJump(a *appliance) row {
 	a.sh("date -s '-2 days'")
 	took := a.healed(start)
 	a.sh("date -s '+1 day'")
-	line := a.sh("journalctl -q --no-pager -o cat --cursor '%s' | grep -m 1 -i 'time has been changed\\|clock' || true", a.cursor)
+	jump := line(a.journal(""), "(?i)time has been changed|clock")
 	if now := a.pid(daemonUnit); now != pid {
 		a.Errorf("the jump took linesided down")
 	}
-	return row{state: "ready", lamp: "beat", journal: line, recovery: took}
+	return row{state: "ready", lamp: "beat", journal: jump, recovery: took}
 }
 
 func diskFull(a *appliance) row {
@@ -295,20 +295,17 @@ func diskFull(a *appliance) row {
 
 func readOnly(a *appliance) row {
 	a.sh("sync; echo u >/proc/sysrq-trigger; until grep -q ' / ext4 ro' /proc/mounts; do :; done")
-	// Linux 6.1's ext4 takes writes to open files and their fsync all the same, without an error: nobody can tell.
-	return unwritable(a, "", "mount -o remount,rw /")
+	// ext4 of Linux 6.1 takes what is written to open files, and its fsync, without an error: only the mount's flag tells.
+	return unwritable(a, "(?i)read-only", "mount -o remount,rw /")
 }
 
-// unwritable asks a board that cannot write, whose journal says so where it can know, and mends it.
+// unwritable asks a board that cannot write, whose journal says so, and mends it.
 func unwritable(a *appliance, journal, mend string) row {
 	prompt, _ := golden(a.T)
 	ans := a.answer(a.send(prompt, patience))
 	state := fmt.Sprintf("answers %d %s", ans.Code, ans.Status)
 	lamp := a.lamp()
-	line := ""
-	if journal != "" {
-		line = a.logged(daemonUnit, journal)
-	}
+	line := a.logged(daemonUnit, journal)
 	start := time.Now()
 	a.sh("%s", mend)
 	return row{state: state, lamp: lamp, journal: line, recovery: a.healed(start)}

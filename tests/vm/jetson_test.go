@@ -66,13 +66,14 @@ func jetson(t *testing.T, dir, deb, version, engine string) string {
 	return sh("tools/deb/jetson.sh", plain, dir)
 }
 
-// runs fails the test where another version of the programs is the current one.
+// runs fails the test where another version of the programs is the current one, or the engine's. A
+// version's folder has its name and a hash of the programs.
 func (a *appliance) runs(version string) {
 	a.Helper()
-	if got := a.sh("readlink /opt/lineside/current"); filepath.Base(got) != version {
+	if got := a.sh("readlink /opt/lineside/current"); !strings.HasPrefix(filepath.Base(got), version+"-") {
 		a.Errorf("version %s runs, want %s:\n%s", got, version, a.sh("lineside versions"))
 	}
-	if exe := a.sh("readlink -f /proc/%s/exe", a.pid(engineUnit)); !strings.Contains(exe, "/"+version+"/") {
+	if exe := a.sh("readlink -f /proc/%s/exe", a.pid(engineUnit)); !strings.Contains(exe, "/"+version+"-") {
 		a.Errorf("the engine is %s, want that of version %s", exe, version)
 	}
 }

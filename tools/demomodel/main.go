@@ -46,6 +46,9 @@ func run(args []string) error {
 	}
 	switch args[0] {
 	case "data":
+		if *ending < 0 || *ending > 1 {
+			return fmt.Errorf("there is no ending %d: 0 or 1", *ending)
+		}
 		return writeData(*to, *seed, *n, *ending)
 	case "export":
 		return export(*data, *trained, *to)

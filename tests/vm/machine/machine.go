@@ -22,6 +22,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"lineside/tests/vm/machine/wire"
 )
@@ -238,6 +239,16 @@ func (m *Machine) Feed(ctx context.Context, shell string, stdin []byte) (string,
 		return string(r.Output), fmt.Errorf("%q ended with %d: %s", shell, r.Code, bytes.TrimSpace(r.Output))
 	}
 	return string(r.Output), nil
+}
+
+// UnitTime reads one of systemd's times of a unit since the kernel's start, as ActiveEnterTimestampMonotonic.
+func (m *Machine) UnitTime(ctx context.Context, unit, property string) (time.Duration, error) {
+	out, err := m.Run(ctx, fmt.Sprintf("systemctl show -P %s %s", property, unit))
+	if err != nil {
+		return 0, err
+	}
+	us, err := strconv.ParseInt(strings.TrimSpace(out), 10, 64)
+	return time.Duration(us) * time.Microsecond, err
 }
 
 // Ready waits until an agent answers that was not there before: after Boot the first,
