@@ -79,7 +79,8 @@ arch=$1 command=$2
 shift 2
 # Whoever is not root is it in a namespace of its own: what the command writes is the user's.
 if [ "$(id -u)" = 0 ]; then as=; else as="unshare --map-root-user --map-auto"; fi
-exec $as mmdebstrap --mode=root --architectures="$arch" --variant=extract --format=null --skip=chroot/mount \
+exec $as mmdebstrap --mode=root --architectures="$arch" --variant=extract --format=null \
+	--skip=chroot/mount,chroot/policy-rc.d,chroot/start-stop-daemon \
 	--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr \
 	--include="$(echo "$@" | tr ' ' ,)" \
 	--extract-hook="sh '$(realpath "$0")' --finish \"\$1\"" --extract-hook="$command" \
