@@ -37,6 +37,9 @@ put 644 sshd.conf etc/ssh/sshd_config.d/lineside.conf
 put 644 ssh.service.conf "$units/ssh.service.d/lineside.conf"
 put 644 emergency.conf "$units/emergency.service.d/lineside.conf"
 put 644 emergency.conf "$units/rescue.service.d/lineside.conf"
+put 644 coldplug.conf "$units/systemd-udev-trigger.service.d/lineside.conf"
+for unit in dbus systemd-logind systemd-user-sessions ssh; do put 644 late.conf "$units/$unit.service.d/late.conf"; done
+put 644 modules.conf usr/lib/modules-load.d/lineside.conf
 for unit in "$here"/files/units/*; do put 644 "units/${unit##*/}" "$units/${unit##*/}"; done
 install -D -m 644 "$keyring" "$root/etc/rauc/keyring.pem"
 # Examples stand beside the documents; a card's own lineside.toml has its place on the selector.
@@ -53,7 +56,7 @@ printf 'IMAGE_ID=lineside\nIMAGE_VERSION=%s\n' "$version" >>"$root/usr/lib/os-re
 mv "$root/usr/lib/os-release.new" "$root/usr/lib/os-release"
 echo 127.0.0.1 localhost >"$root/etc/hosts"
 : >"$root/etc/hostname"
-echo uninitialized >"$root/etc/machine-id" # anew at every start: the card's system is the same everywhere
+: >"$root/etc/machine-id" # anew at every start, and no start is a first one, which takes long
 ln -sf /run/lineside-image/localtime "$root/etc/localtime"
 ln -sf /run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
 sed -i 's/^hosts:.*/hosts: files resolve [!UNAVAIL=return] dns/' "$root/etc/nsswitch.conf" 2>/dev/null ||
@@ -67,10 +70,22 @@ systemctl --root="$root" -q enable ssh.service systemd-networkd.service systemd-
 for unit in "$here"/../systemd/units/*.* "$here"/files/units/*; do # as the package does when it is installed
 	! grep -q '^\[Install\]' "$unit" || systemctl --root="$root" -q enable "${unit##*/}"
 done
+# No update marks itself good, nobody sits at a console, and nothing is kept in /var.
 systemctl --root="$root" -q mask rauc-mark-good.service getty.target ssh.socket wpa_supplicant.service e2scrub_reap.service \
 	e2scrub_all.timer fstrim.timer systemd-pcrphase.service systemd-pcrphase-sysinit.service \
 	systemd-networkd-wait-online.service systemd-machine-id-commit.service systemd-update-utmp.service \
 	systemd-update-utmp-runlevel.service apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer
+# Every start is short: what a read-only system that was made whole has no use for.
+systemctl --root="$root" -q mask systemd-firstboot.service systemd-repart.service systemd-sysusers.service \
+	systemd-journal-flush.service systemd-random-seed.service systemd-rfkill.socket systemd-initctl.socket \
+	systemd-ask-password-console.path systemd-ask-password-wall.path systemd-binfmt.service \
+	proc-sys-fs-binfmt_misc.automount dev-hugepages.mount dev-mqueue.mount sys-fs-fuse-connections.mount \
+	sys-kernel-config.mount sys-kernel-debug.mount sys-kernel-tracing.mount \
+	modprobe@ledtrig_pattern.service modprobe@ledtrig_timer.service modprobe@ledtrig_oneshot.service # files/modules.conf
+# Units are made of fstab only: this runs at each reading of them.
+find "$root/usr/lib/systemd/system-generators" ! -name systemd-fstab-generator -type f -delete
+# The clock and names are there when they are; the start does not wait for them.
+sed -i '/^Before=/s/ *sysinit\.target//' "$root/$units/systemd-timesyncd.service" "$root/$units/systemd-resolved.service"
 
 # What goes to the boot partitions, and the modules of each kernel for its initrd. The kernels have
 # the names that the Pi's firmware looks for, in the test image too, so that what starts a slot is the same.

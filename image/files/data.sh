@@ -10,7 +10,12 @@
 set -u
 disk=$1 part=$2 note=${3:-/run/lineside-image/data-lost}
 
-lineside image grow "$disk"
+# sectors FILE: a number of /sys, without another process.
+sectors() { read -r n <"/sys/class/block/$1" && echo "$n"; }
+
+# 8192 sectors are the 4 MiB that a grown partition's end is aligned to: see image/grow.
+size=$(sectors "${disk##*/}/size") start=$(sectors "${part##*/}/start") length=$(sectors "${part##*/}/size")
+[ $((size / 8192 * 8192)) -le $((start + length)) ] || lineside image grow "$disk"
 
 e2fsck -p "$part"
 status=$?
@@ -24,6 +29,12 @@ if [ "$status" -ge 4 ]; then
 	mkfs.ext4 -q -F -L lineside-data -E lazy_itable_init=0,lazy_journal_init=0 "$part" || exit 1
 	echo "The data partition was damaged beyond repair and was made anew: models, audit and waiting asks are lost." >"$note"
 fi
-# resize2fs wants a check that it can see.
-resize2fs "$part" 2>/dev/null || { e2fsck -fy "$part"; resize2fs "$part"; } || true
+# The file system's own words on its size, in 1024 << WORD bytes (ext4's superblock: s_blocks_count_lo, s_log_block_size).
+length=$(sectors "${part##*/}/size")
+# shellcheck disable=SC2046
+set -- $(od -A n -v -t u4 -j 1024 -N 32 "$part")
+if [ $(($2 * (2 << $7))) -lt $((length / (2 << $7) * (2 << $7))) ]; then
+	# resize2fs wants a check that it can see.
+	resize2fs "$part" 2>/dev/null || { e2fsck -fy "$part"; resize2fs "$part"; } || true
+fi
 exit 0

@@ -47,7 +47,7 @@ func TestMachine(t *testing.T) {
 		t.Skip("qemu-system-arm is not installed")
 	}
 	path := filepath.Join(t.TempDir(), "virt.dtb")
-	if out, err := exec.Command(qemu, "-M", "virt,dumpdtb="+path, "-cpu", "cortex-a72", "-display", "none").CombinedOutput(); err != nil {
+	if out, err := exec.Command(qemu, "-M", "virt,dumpdtb="+path, "-cpu", "cortex-a72", "-display", "none", "-net", "none").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	blob, err := os.ReadFile(path)

@@ -153,6 +153,6 @@ const (
 func Cmdline(s Slot) string {
 	return strings.Join([]string{
 		"root=PARTUUID=" + PARTUUID(s.RootPartition()), "rootfstype=squashfs", "ro", "rootwait",
-		"rauc.slot=" + string(s), "panic=10", "cgroup_enable=memory", "psi=1",
+		"rauc.slot=" + string(s), "panic=10", "cgroup_enable=memory", "psi=1", "quiet",
 	}, " ")
 }

@@ -207,9 +207,11 @@ func hangDaemon(a *appliance) row {
 func hangEngine(a *appliance) row {
 	start := time.Now()
 	a.sh("systemctl kill -s STOP %s", engineUnit)
+	a.status(start, mqtt.StateDegraded, "")
+	a.lampIs("5 flashes")
 	line := a.logged(engineUnit, "Watchdog timeout")
-	lamp := a.lamp()
-	return row{state: "degraded", lamp: lamp, journal: line, recovery: a.healed(start)}
+	a.status(start, mqtt.StateReady, "") // before it an ask would be refused
+	return row{state: "degraded", lamp: "5 flashes", journal: line, recovery: a.healed(start)}
 }
 
 func outOfMemory(a *appliance) row {
@@ -218,7 +220,7 @@ func outOfMemory(a *appliance) row {
 	killed := a.logged(engineUnit, "oom-kill|OOM killer")
 	lamp := a.lamp()
 	a.sh("systemctl revert %s", engineUnit)
-	if oom := line(a.journal("-k"), "Out of memory"); oom != "" {
+	if oom := line(a.journal("-k"), "Out of memory: Killed|CONSTRAINT_NONE"); oom != "" { // "Memory cgroup out of memory" is the engine's own
 		a.Errorf("the whole machine ran out of memory: %s", oom)
 	}
 	return row{state: "degraded", lamp: lamp, journal: killed, recovery: a.healed(start)}
@@ -304,11 +306,11 @@ func unwritable(a *appliance, journal, mend string) row {
 	prompt, _ := golden(a.T)
 	ans := a.answer(a.send(prompt, patience))
 	state := fmt.Sprintf("answers %d %s", ans.Code, ans.Status)
-	lamp := a.lamp()
 	line := a.logged(daemonUnit, journal)
+	a.lampIs("2 flashes")
 	start := time.Now()
 	a.sh("%s", mend)
-	return row{state: state, lamp: lamp, journal: line, recovery: a.healed(start)}
+	return row{state: state, lamp: "2 flashes", journal: line, recovery: a.healed(start)}
 }
 
 // powerCut resets the machine in the middle of an ask: it comes back alone, answers that
