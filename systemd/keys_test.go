@@ -22,7 +22,7 @@ var since = map[string]int{
 	"SupplementaryGroups": 0, "RuntimeDirectory": 0, "RuntimeDirectoryPreserve": 235, "StateDirectory": 235, "StateDirectoryMode": 235,
 	"ConfigurationDirectory": 235, "UMask": 0, "LoadCredential": 247,
 	"OOMScoreAdjust": 0, "OOMPolicy": 243, "MemoryHigh": 231, "MemoryMax": 231, "MemorySwapMax": 232, "LimitMEMLOCK": 0, "LimitCORE": 0, "LimitNOFILE": 0,
-	"TasksMax": 227, "CPUWeight": 232, "IOWeight": 230,
+	"TasksMax": 227, "CPUWeight": 232, "StartupCPUWeight": 232, "IOWeight": 230,
 	"PrivateNetwork": 0, "PrivateIPC": 248, "IPAddressDeny": 235, "IPAddressAllow": 235, "RestrictAddressFamilies": 0, "SocketBindDeny": 249,
 	"SocketBindAllow": 249, "TemporaryFileSystem": 238, "BindPaths": 233, "BindReadOnlyPaths": 233, "NoExecPaths": 248, "ExecPaths": 248,
 	"InaccessiblePaths": 231, "ReadWritePaths": 231, "ReadOnlyPaths": 231, "CapabilityBoundingSet": 0, "AmbientCapabilities": 229,
