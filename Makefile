@@ -5,6 +5,8 @@
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 GOBUILD := go build -ldflags '$(LDFLAGS)'
+# The packaged engine reads other people's models: its addresses are random, and its table of functions read-only.
+ENGINEBUILD := go build -trimpath -buildmode=pie -ldflags '$(LDFLAGS) -bindnow'
 CGO     := eval "$$(tools/cgoenv.sh native)" &&
 FUZZ    ?= 10s
 export GOFLAGS ?= -buildvcs=false
@@ -26,8 +28,8 @@ build: ## bin/linesided, bin/lineside-engine, bin/lineside for this machine
 build-arm64: ## the same under bin/arm64 (engine for any 64-bit Pi, and -dotprod for Pi 5 and Orin)
 	@tools/deps.sh build arm64
 	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GOBUILD) -trimpath -o bin/arm64/ ./cmd/linesided ./cmd/lineside
-	@eval "$$(tools/cgoenv.sh pi4)" && $(GOBUILD) -trimpath -o bin/arm64/lineside-engine ./cmd/lineside-engine
-	@eval "$$(tools/cgoenv.sh pi5)" && $(GOBUILD) -trimpath -o bin/arm64/lineside-engine-dotprod ./cmd/lineside-engine
+	@eval "$$(tools/cgoenv.sh pi4)" && $(ENGINEBUILD) -o bin/arm64/lineside-engine ./cmd/lineside-engine
+	@eval "$$(tools/cgoenv.sh pi5)" && $(ENGINEBUILD) -o bin/arm64/lineside-engine-dotprod ./cmd/lineside-engine
 
 build-cuda: ## bin/cuda/lineside-engine for an NVIDIA GPU (on the Jetson itself, with JetPack's toolkit)
 	@tools/deps.sh build
@@ -43,7 +45,7 @@ deb-amd64:
 	@tools/deps.sh build
 	CGO_ENABLED=0 GOOS=linux GOARCH=amd64 $(GOBUILD) -trimpath -o bin/deb/amd64/ ./cmd/linesided ./cmd/lineside
 	@echo "building lineside-engine for x86-64-v3: the first time takes two minutes or more"
-	@eval "$$(tools/cgoenv.sh amd64)" && $(GOBUILD) -trimpath -o bin/deb/amd64/lineside-engine ./cmd/lineside-engine
+	@eval "$$(tools/cgoenv.sh amd64)" && $(ENGINEBUILD) -o bin/deb/amd64/lineside-engine ./cmd/lineside-engine
 	@tools/deb/build.sh amd64
 
 deb-jetson: deb-arm64 ## dist/lineside-jetson_*.deb: a folder per version, the way back when an upgrade is not well

@@ -11,17 +11,18 @@ import (
 // oldest is the systemd that the base units must do with: Ubuntu 22.04's, which JetPack 6 is.
 const oldest = 249
 
-// since is the version of systemd that each key came with, as its NEWS and its manual pages have
-// it; 0 is long before. A key that is not here has to be looked up.
+// since is the version of systemd that each key came with, compared with the NEWS of systemd 252 and,
+// where that is silent, the manual's "added in version"; 0 is before 230. A key that is not here has to be
+// looked up, and so has a value: ProcSubset=pid is in the table and stops a unit of 249 (see walls.newer).
 var since = map[string]int{
-	"Description": 0, "Documentation": 0, "Requires": 0, "Wants": 0, "After": 0, "Before": 0, "OnFailure": 0, "StartLimitIntervalSec": 230,
-	"StartLimitBurst": 230, "ConditionPathExists": 0,
-	"Type": 0, "NotifyAccess": 0, "ExecStartPre": 0, "ExecStart": 0, "ExecStopPost": 0, "ExecReload": 0, "Restart": 0, "RestartSec": 0,
+	"Description": 0, "Documentation": 0, "Requires": 0, "Wants": 0, "After": 0, "Before": 0, "OnFailure": 0, "StartLimitIntervalSec": 230, // by this name; with the old one it was in [Unit] from 229 on
+	"StartLimitBurst": 229, "ConditionPathExists": 0,
+	"Type": 0, "NotifyAccess": 0, "ExecStart": 0, "ExecStopPost": 0, "ExecReload": 0, "Restart": 0, "RestartSec": 0,
 	"TimeoutStartSec": 0, "TimeoutStopSec": 0, "WatchdogSec": 0, "Environment": 0, "EnvironmentFile": 0, "User": 0, "Group": 0,
 	"SupplementaryGroups": 0, "RuntimeDirectory": 0, "RuntimeDirectoryPreserve": 235, "StateDirectory": 235, "StateDirectoryMode": 235,
 	"ConfigurationDirectory": 235, "UMask": 0, "LoadCredential": 247,
 	"OOMScoreAdjust": 0, "OOMPolicy": 243, "MemoryHigh": 231, "MemoryMax": 231, "MemorySwapMax": 232, "LimitMEMLOCK": 0, "LimitCORE": 0, "LimitNOFILE": 0,
-	"TasksMax": 227, "CPUWeight": 232, "IOWeight": 230,
+	"TasksMax": 227, "CPUWeight": 232, "StartupCPUWeight": 232, "IOWeight": 230,
 	"PrivateNetwork": 0, "PrivateIPC": 248, "IPAddressDeny": 235, "IPAddressAllow": 235, "RestrictAddressFamilies": 0, "SocketBindDeny": 249,
 	"SocketBindAllow": 249, "TemporaryFileSystem": 238, "BindPaths": 233, "BindReadOnlyPaths": 233, "NoExecPaths": 248, "ExecPaths": 248,
 	"InaccessiblePaths": 231, "ReadWritePaths": 231, "ReadOnlyPaths": 231, "CapabilityBoundingSet": 0, "AmbientCapabilities": 229,

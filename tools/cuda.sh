@@ -15,13 +15,13 @@ includes="-I$ggml/include -I$ggml/src -I$ggml/src/ggml-cuda"
 # engine OUT LIBRARIES: the engine with the GPU's part.
 engine() {
 	CGO_CPPFLAGS="$CGO_CPPFLAGS -DGGML_USE_CUDA" CGO_LDFLAGS="$CGO_LDFLAGS -L$PWD/$out $2" \
-		go build -buildvcs=false -trimpath -ldflags "-s -w -X main.version=${VERSION:-cuda}" -o "$1" ./cmd/lineside-engine
+		go build -buildvcs=false -trimpath -buildmode=pie -ldflags "-s -w -X main.version=${VERSION:-cuda} -bindnow" -o "$1" ./cmd/lineside-engine
 }
 
 if [ "$arch" = --check ]; then
 	eval "$(tools/cgoenv.sh native)"
 	# shellcheck disable=SC2086
-	g++ -O1 -std=c++17 $includes -c tools/cuda/none.cpp -o "$out/none.o"
+	g++ -O1 -std=c++17 -fPIC $includes -c tools/cuda/none.cpp -o "$out/none.o"
 	ar rcs "$out/liblineside-none.a" "$out/none.o"
 	engine "$out/lineside-engine-check" "-llineside-none"
 	echo "$out/lineside-engine-check"
@@ -34,7 +34,17 @@ if [ -z "$nvcc" ]; then
 	echo "cuda.sh: there is no nvcc: install JetPack's toolkit (sudo apt install nvidia-jetpack), or put nvcc on the PATH" >&2
 	exit 1
 fi
-home=$(dirname "$(dirname "$(realpath "$nvcc")")")
+# Where the toolkit's libraries are, nvcc says itself: LIBRARIES= "-L..." "-L...". Debian has them among its own.
+: >"$out/empty.cu"
+folders=$("$nvcc" --dryrun "$out/empty.cu" 2>&1 | sed -n 's/^#\$ LIBRARIES=//p' | tr -d '"')
+for d in $(printf '%s' "$folders" | sed 's/-L//g') "/usr/lib/$(gcc -print-multiarch)"; do
+	case $d in */stubs*) continue ;; esac # to link with, not to run with
+	[ ! -e "$d/libcublas.so" ] || { cublas=$(realpath "$d") && break; }
+done
+if [ -z "${cublas:-}" ]; then
+	echo "cuda.sh: $nvcc names no folder with libcublas.so: install the toolkit's cuBLAS (libcublas-dev)" >&2
+	exit 1
+fi
 
 case $(go env GOARCH) in
 arm64) eval "$(tools/cgoenv.sh pi5)" ;; # Orin's cores know dot products and half floats
@@ -53,9 +63,9 @@ export nvcc arch out ggml includes
 xargs -P "${JOBS:-2}" -I{} sh -c '
 	o=$out/$(basename "{}" .cu).o
 	[ -s "$o" ] || { "$nvcc" -O3 -std=c++17 -gencode "arch=compute_$arch,code=sm_$arch" -use_fast_math -extended-lambda \
-		-DNDEBUG -DGGML_CUDA_USE_GRAPHS -DGGML_CUDA_PEER_MAX_BATCH_SIZE=128 $includes -c "$ggml/src/ggml-cuda/{}" -o "$o.part" && mv "$o.part" "$o" && echo "  {}"; }
+		-Xcompiler -fPIC -DNDEBUG -DGGML_CUDA_USE_GRAPHS -DGGML_CUDA_PEER_MAX_BATCH_SIZE=128 $includes -c "$ggml/src/ggml-cuda/{}" -o "$o.part" && mv "$o.part" "$o" && echo "  {}"; }
 ' <"$out/sources"
 rm -f "$out/liblineside-cuda.a"
 sed 's,.*/,,; s,\.cu$,.o,' "$out/sources" | (cd "$out" && xargs ar rcs liblineside-cuda.a)
-engine bin/cuda/lineside-engine "-llineside-cuda -Wl,-rpath,$home/lib64 -L$home/lib64 -L$home/lib64/stubs -lcudart_static -lcublas -lcuda -ldl -lrt -lpthread"
+engine bin/cuda/lineside-engine "-llineside-cuda -Wl,-rpath,$cublas $folders -lcudart_static -lcublas -lcuda -ldl -lrt -lpthread"
 echo bin/cuda/lineside-engine

@@ -244,7 +244,7 @@ func about(ctx context.Context, file string) egress.Report {
 	if rules, err := exec.CommandContext(ctx, "nft", "--stateless", "list", "table", "inet", "lineside").Output(); err == nil {
 		r.Files["nft list table inet lineside"] = sum(rules)
 	}
-	if a, err := appliance(ctx, file); err == nil {
+	if a, err := appliance(ctx, file, 0); err == nil {
 		r.Allowed = a.Allowed()
 	}
 	return r

@@ -16,9 +16,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"lineside/daemon/config"
 	"lineside/inference/model/fit"
@@ -49,7 +51,7 @@ func unitsShowCommand() *cobra.Command {
 	cmd.Flags().StringVar(&file, "config", file, "configuration `file`")
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(c *cobra.Command, _ []string) error {
-		a, problem := appliance(c.Context(), file)
+		a, problem := appliance(c.Context(), file, 0)
 		all := map[string]string{}
 		for _, f := range walls.Files(a) {
 			all["/"+f.Path] = string(f.Data)
@@ -68,26 +70,27 @@ func unitsShowCommand() *cobra.Command {
 }
 
 func unitsApplyCommand() *cobra.Command {
-	file, root := config.Default, "/"
+	file, root, wait := config.Default, "/", 10*time.Second
 	cmd := &cobra.Command{
 		Use:   "apply",
 		Short: "Write them, and have systemd and the kernel take them",
 		Long: `Writes the files below /run, loads the firewall's rules and has systemd read its units
-again. Where the broker's name cannot be resolved the walls stand closed, and the command
-fails: lineside-units.service tries again.`,
+again. Where the broker's name cannot be resolved within --wait, the walls stand closed and the
+command fails: lineside-units.service tries again.`,
 		Args:    cobra.NoArgs,
 		Example: "  sudo lineside units apply\n  lineside units apply --config ./lineside.toml --root ./image-root",
 	}
 	cmd.Flags().StringVar(&file, "config", file, "configuration `file`")
 	cmd.Flags().StringVar(&root, "root", root, "write below this `folder`; only / is put in force")
+	cmd.Flags().DurationVar(&wait, "wait", wait, "look for the broker's name again for this `time`, while the network comes up")
 	cmd.RunE = func(c *cobra.Command, _ []string) error {
-		a, problem := appliance(c.Context(), file)
+		a, problem := appliance(c.Context(), file, wait)
 		changed, err := writeFiles(root, walls.Files(a))
 		if err != nil {
 			return err
 		}
 		if root == "/" {
-			problem = errors.Join(problem, enforce(c.Context(), a, changed, c.ErrOrStderr()))
+			problem = errors.Join(problem, enforce(c.Context(), changed, c.ErrOrStderr()))
 		}
 		return problem
 	}
@@ -95,30 +98,33 @@ fails: lineside-units.service tries again.`,
 }
 
 // appliance gathers what the walls are made of. Where a part of it cannot be known, the error
-// says so and the rest is there: closed rather than open.
-func appliance(ctx context.Context, file string) (walls.Appliance, error) {
+// says so and the rest is there: closed rather than open. The network has wait to come up.
+func appliance(ctx context.Context, file string, wait time.Duration) (walls.Appliance, error) {
 	var a walls.Appliance
 	c, err := config.Load(file)
 	if err != nil {
 		return a, err
 	}
-	a.Time, a.Systemd = c.Time.Servers, systemdVersion(ctx)
-	a.Secrets = map[string]string{}
+	a.Time, a.Secrets = c.Time.Servers, map[string]string{}
 	for name, path := range c.Secrets() {
 		a.Secrets[name] = *path
 	}
 	if a.Hosts, err = os.ReadFile("/etc/hosts"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return a, err
 	}
-	serves(&a, c)
-	err = resolveBroker(ctx, &a, c.MQTT.URL)
-	lamps(&a, c)
+	var own sync.WaitGroup // what this board knows, while the network is asked
+	own.Go(func() { a.Systemd = systemdVersion(ctx) })
+	own.Go(func() { a.Memory = plannedMemory(c) })
+	serves(ctx, &a, c, wait)
+	err = resolveBroker(ctx, &a, c.MQTT.URL, wait)
+	lamps(ctx, &a, c)
+	own.Wait()
 	e := c.Engine
 	a.EngineArgs = []string{"--slots", strconv.Itoa(e.Slots), "--ctx", strconv.Itoa(e.Context)}
 	if e.Threads > 0 {
 		a.EngineArgs = append(a.EngineArgs, "--threads", strconv.Itoa(e.Threads))
 	}
-	a.Model, a.Memory = e.Model, plannedMemory(c)
+	a.Model = e.Model
 	return a, err
 }
 
@@ -132,7 +138,7 @@ func systemdVersion(ctx context.Context) (n int) {
 }
 
 // serves is where the daemon listens, and who may come there.
-func serves(a *walls.Appliance, c config.Config) {
+func serves(ctx context.Context, a *walls.Appliance, c config.Config, wait time.Duration) {
 	if at, err := netip.ParseAddrPort(c.Metrics.Listen); err == nil {
 		a.Serves = append(a.Serves, at)
 	}
@@ -144,6 +150,10 @@ func serves(a *walls.Appliance, c config.Config) {
 	if at.Addr().IsLoopback() {
 		return
 	}
+	// Who they are, the interfaces say once they are up.
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	_ = command(ctx, "systemctl", "--no-ask-password", "start", "network-online.target") // else with what is there
 	nets, err := net.InterfaceAddrs()
 	if err != nil {
 		return // then only this machine
@@ -156,10 +166,8 @@ func serves(a *walls.Appliance, c config.Config) {
 	}
 }
 
-const resolveWait = 10 * time.Second
-
 // resolveBroker finds the broker's addresses. This is the only name that is ever looked up.
-func resolveBroker(ctx context.Context, a *walls.Appliance, address string) error {
+func resolveBroker(ctx context.Context, a *walls.Appliance, address string, wait time.Duration) error {
 	u, err := url.Parse(address)
 	if err != nil {
 		return err
@@ -174,9 +182,7 @@ func resolveBroker(ctx context.Context, a *walls.Appliance, address string) erro
 		ips = append(ips, ip)
 	} else {
 		a.BrokerName = host
-		ctx, cancel := context.WithTimeout(ctx, resolveWait)
-		defer cancel()
-		if ips, err = net.DefaultResolver.LookupNetIP(ctx, "ip", host); err != nil {
+		if ips, err = lookup(ctx, net.DefaultResolver.LookupNetIP, host, wait); err != nil {
 			return fmt.Errorf("the broker %s has no address: %w: nobody can be reached until it has", host, err)
 		}
 	}
@@ -186,9 +192,30 @@ func resolveBroker(ctx context.Context, a *walls.Appliance, address string) erro
 	return nil
 }
 
+// lookup asks for the addresses of host until they are found or wait has passed; without one it asks once.
+func lookup(ctx context.Context, ask func(ctx context.Context, network, host string) ([]netip.Addr, error), host string, wait time.Duration) ([]netip.Addr, error) {
+	if wait > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, wait)
+		defer cancel()
+	}
+	for {
+		ips, err := ask(ctx, "ip", host)
+		if err == nil || wait <= 0 {
+			return ips, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}
+
 // lamps are the LEDs and device nodes that the daemon may touch.
-func lamps(a *walls.Appliance, c config.Config) {
+func lamps(ctx context.Context, a *walls.Appliance, c config.Config) {
 	lines := c.HW.Button != ""
+	var names []string
 	for _, light := range c.LEDs.Lights() {
 		for _, place := range light.Lamps {
 			name, ok := strings.CutPrefix(place, "sysfs:")
@@ -196,19 +223,36 @@ func lamps(a *walls.Appliance, c config.Config) {
 				lines = true
 				continue
 			}
-			if link, err := os.Readlink(filepath.Join("/sys/class/leds", name)); err == nil {
-				a.Lamps = append(a.Lamps, walls.RealLamp(link))
-			}
+			names = append(names, name)
 		}
 	}
-	slices.Sort(a.Lamps)
-	a.Lamps = slices.Compact(a.Lamps)
+	a.Lamps = leds("/sys/class/leds", names, func() {
+		_ = command(ctx, "udevadm", "settle", "--timeout=10") // what is missing after it is missing
+	})
 	if lines {
 		a.Devices, _ = filepath.Glob("/dev/gpiochip*") // the pattern is good
 	}
 	if _, err := os.Stat("/dev/vcio"); err == nil { // the Pi's firmware: throttling, voltages
 		a.Devices = append(a.Devices, "/dev/vcio")
 	}
+}
+
+// leds are the real paths of the LEDs in dir. After a cold start one may come late: settle is waited for, once.
+func leds(dir string, names []string, settle func()) []string {
+	var all []string
+	for _, name := range names {
+		link, err := os.Readlink(filepath.Join(dir, name))
+		if err != nil && settle != nil {
+			settle()
+			settle = nil
+			link, err = os.Readlink(filepath.Join(dir, name))
+		}
+		if err == nil {
+			all = append(all, walls.RealLamp(link))
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // plannedMemory is what the engine needs with the model that is to run; 0 where there is none.
@@ -244,14 +288,28 @@ func writeFiles(root string, files []walls.File) (changed []string, err error) {
 	return changed, nil
 }
 
-// enforce has kernel and systemd take the files. The rules are loaded every time, since somebody
-// may have flushed them.
-func enforce(ctx context.Context, a walls.Appliance, changed []string, stderr io.Writer) error {
+// enforce has kernel and systemd take the files, at the same time.
+func enforce(ctx context.Context, changed []string, stderr io.Writer) error {
+	var both errgroup.Group
+	both.Go(func() error { return firewall(ctx, stderr) })
+	both.Go(func() error { return reload(ctx, changed) })
+	return both.Wait()
+}
+
+// firewall loads the rules every time, since somebody may have flushed them.
+func firewall(ctx context.Context, stderr io.Writer) error {
 	if _, err := exec.LookPath("nft"); err != nil {
 		fmt.Fprintln(stderr, "lineside: nft is not installed: the second wall is missing: apt-get install nftables")
-	} else if err := command(ctx, "nft", "-f", "/"+walls.NFTFile); err != nil {
+		return nil
+	}
+	if err := command(ctx, "nft", "-f", "/"+walls.NFTFile); err != nil {
 		return fmt.Errorf("the firewall does not take the rules: %w", err)
 	}
+	return nil
+}
+
+// reload has systemd read what changed.
+func reload(ctx context.Context, changed []string) error {
 	if _, err := os.Stat("/run/systemd/system"); err != nil || len(changed) == 0 {
 		return nil
 	}

@@ -112,8 +112,8 @@ func daemonDropIn(a Appliance) []byte {
 	if all := a.Allowed(); len(all) > 0 {
 		fmt.Fprintf(&b, "IPAddressAllow=%s\n", strings.Join(all, " "))
 	}
-	for _, s := range a.Serves {
-		fmt.Fprintf(&b, "SocketBindAllow=tcp:%d\n", s.Port())
+	for _, s := range a.Serves { // without "tcp:", which 249 may not understand
+		fmt.Fprintf(&b, "SocketBindAllow=%d\n", s.Port())
 	}
 	fmt.Fprintf(&b, "BindReadOnlyPaths=/%s:/etc/hosts\n", HostsFile)
 	for _, name := range slices.Sorted(maps.Keys(a.Secrets)) {
@@ -143,6 +143,7 @@ var newer = []struct {
 	since         int
 	unit, setting string
 }{
+	{251, Engine, "ProcSubset=pid"},                  // before, a unit with this and ProtectKernelTunables=, -Logs= or ProtectHostname= does not start
 	{253, Daemon, "Type=notify-reload\nExecReload="}, // the manager sends SIGHUP itself, and waits for the end of the reload
 	{254, Engine, "RestartSteps=5\nRestartMaxDelaySec=30"},
 	{257, Daemon, "ProtectControlGroups=strict\nPrivateTmp=disconnected"},

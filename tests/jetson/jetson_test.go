@@ -122,28 +122,26 @@ func TestPostinst(t *testing.T) {
 	// Where the programs are on a board, a stand-in here; and a board where systemd runs.
 	script := strings.ReplaceAll(string(b), "/usr/lib/lineside/programs/lineside ", "echo lineside >>"+log+" ")
 	script = strings.ReplaceAll(script, "/run/systemd/system", bin)
+	policy := filepath.Join(bin, "policy-rc.d")
+	script = strings.ReplaceAll(script, "/usr/sbin/policy-rc.d", policy)
 	write(t, filepath.Join(root, "postinst"), script, 0o755)
-	for _, c := range []struct {
-		args []string
-		want []string
-	}{
-		{[]string{"configure", ""}, []string{"lineside versions install", "enable lineside-versions.service", "systemd-sysusers"}},
-		{[]string{"configure", "1.2.2"}, []string{"lineside versions install", "deb-systemd-invoke try-restart", "--no-block restart lineside-gate.service"}},
-		{[]string{"abort-upgrade", "1.2.2"}, nil},
-	} {
-		if err := os.RemoveAll(log); err != nil {
-			t.Fatal(err)
-		}
+	calls := func(args ...string) string {
+		t.Helper()
 		write(t, log, "", 0o644)
-		cmd := exec.Command("sh", append([]string{filepath.Join(root, "postinst")}, c.args...)...)
+		cmd := exec.Command("sh", append([]string{filepath.Join(root, "postinst")}, args...)...)
 		cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"))
 		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%v: %v\n%s", c.args, err, out)
+			t.Fatalf("%v: %v\n%s", args, err, out)
 		}
-		calls := run(t, "cat", log)
-		order(t, calls, c.want...)
-		if c.want == nil && calls != "" {
-			t.Errorf("%v does %s", c.args, calls)
-		}
+		return run(t, "cat", log)
+	}
+	order(t, calls("configure", ""), "lineside versions install", "enable lineside-versions.service", "systemd-sysusers")
+	order(t, calls("configure", "1.2.2"), "lineside versions install", "deb-systemd-invoke try-restart", "--no-block restart lineside-gate.service")
+	if got := calls("abort-upgrade", "1.2.2"); got != "" {
+		t.Errorf("abort-upgrade does %s", got)
+	}
+	write(t, policy, "#!/bin/sh\nexit 101\n", 0o755)
+	if got := calls("configure", "1.2.2"); strings.Contains(got, "restart lineside-gate") {
+		t.Errorf("the gate is started where nothing may be:\n%s", got)
 	}
 }

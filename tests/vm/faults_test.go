@@ -150,7 +150,7 @@ func noEngine(a *appliance) row {
 	a.status(time.Now(), mqtt.StateDegraded, "")
 	a.sh("systemctl restart %s", daemonUnit)
 	took := a.moment(daemonUnit, "ActiveEnterTimestampMonotonic") - a.moment(daemonUnit, "ExecMainStartTimestampMonotonic")
-	a.Logf("READY %s after the start of the process, with no engine (the pre-check ran before it)", took.Round(time.Millisecond))
+	a.Logf("READY %s after the start of the process, with no engine", took.Round(time.Millisecond))
 	a.status(time.Now(), mqtt.StateStarting, "no engine answers")
 	if ans := a.answer(a.send("hello", time.Minute)); ans.Code != mqtt.NotReady || ans.RetryMS == 0 {
 		a.Errorf("without an engine: %d %q, retry after %d ms", ans.Code, ans.Text, ans.RetryMS)

@@ -26,7 +26,7 @@ mkdir -p "$programs"
 mv "$root/usr/bin/linesided" "$root/usr/bin/lineside" "$root/usr/bin/lineside-engine" "$programs/"
 if [ -f bin/cuda/lineside-engine ]; then
 	install -m 755 bin/cuda/lineside-engine "$programs/lineside-engine"
-	install -D -m 644 "$here/gpu.conf" "$root/usr/lib/systemd/system/lineside-engine.service.d/60-gpu.conf"
+	install -D -m 644 systemd/conf/jetson-gpu.conf "$root/usr/lib/systemd/system/lineside-engine.service.d/60-gpu.conf"
 elif [ -f "$root/usr/lib/lineside/lineside-engine-dotprod" ]; then
 	mv "$root/usr/lib/lineside/lineside-engine-dotprod" "$programs/lineside-engine"
 fi
