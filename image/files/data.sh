@@ -3,19 +3,23 @@
 # system is sound. What cannot be mended is made anew, so that the board answers again; its
 # models, audit and accepted asks are lost then, and STATUS.txt says so.
 #
-#   data DISK PARTITION [STATUS]
+#   data PARTITION
 #
 # No step has a time limit: a large card takes its time after a power cut. Each can be cut
 # short and is done again at the next start.
 set -u
-disk=$1 part=$2 note=${3:-/run/lineside-image/data-lost}
-
-# sectors FILE: a number of /sys, without another process.
-sectors() { read -r n <"/sys/class/block/$1" && echo "$n"; }
+part=$(realpath "$1")
+sys=$(realpath "/sys/class/block/${part##*/}") # .../block/mmcblk0/mmcblk0p7
+note=/run/lineside-image/data-lost
 
 # 8192 sectors are the 4 MiB that a grown partition's end is aligned to: see image/grow.
-size=$(sectors "${disk##*/}/size") start=$(sectors "${part##*/}/start") length=$(sectors "${part##*/}/size")
-[ $((size / 8192 * 8192)) -le $((start + length)) ] || lineside image grow "$disk"
+read -r size <"${sys%/*}/size"
+read -r start <"$sys/start"
+read -r length <"$sys/size"
+if [ $((size / 8192 * 8192)) -gt $((start + length)) ]; then
+	disk=${sys%/*}
+	lineside image grow "/dev/${disk##*/}"
+fi
 
 e2fsck -p "$part"
 status=$?
@@ -30,7 +34,7 @@ if [ "$status" -ge 4 ]; then
 	echo "The data partition was damaged beyond repair and was made anew: models, audit and waiting asks are lost." >"$note"
 fi
 # The file system's own words on its size, in 1024 << WORD bytes (ext4's superblock: s_blocks_count_lo, s_log_block_size).
-length=$(sectors "${part##*/}/size")
+read -r length <"$sys/size"
 # shellcheck disable=SC2046
 set -- $(od -A n -v -t u4 -j 1024 -N 32 "$part")
 if [ $(($2 * (2 << $7))) -lt $((length / (2 << $7) * (2 << $7))) ]; then

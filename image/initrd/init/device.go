@@ -11,9 +11,11 @@ import (
 	"strings"
 )
 
+const partUUID = "PARTUUID="
+
 // device finds the device file of what root= names. fs.ErrNotExist: not yet.
 func device(root string) (string, error) {
-	id, ok := strings.CutPrefix(root, "PARTUUID=")
+	id, ok := strings.CutPrefix(root, partUUID)
 	if !ok {
 		_, err := os.Stat(root)
 		return root, err
@@ -44,6 +46,34 @@ func byPARTUUID(id, sys, dev string) (string, error) {
 		}
 	}
 	return "", fs.ErrNotExist
+}
+
+// linkPartitions leaves links to all partitions of the root's disk, by their numbers, so that
+// the system can mount them before udev has named them. They are all there: the kernel adds
+// them with the disk held, and byPARTUUID, which found the root, has opened the disk since.
+func linkPartitions(links, root, sys, dev string) error {
+	dir, err := filepath.EvalSymlinks(filepath.Join(sys, "class/block", filepath.Base(root)))
+	if err != nil {
+		return err
+	}
+	partitions, err := filepath.Glob(filepath.Join(filepath.Dir(dir), "*/partition"))
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(links, 0o755); err != nil {
+		return err
+	}
+	for _, p := range partitions {
+		b, err := os.ReadFile(p)
+		if err != nil {
+			return err
+		}
+		name := filepath.Join(dev, filepath.Base(filepath.Dir(p)))
+		if err := os.Symlink(name, filepath.Join(links, strings.TrimSpace(string(b)))); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func parseNumber(b []byte, n *int) error {

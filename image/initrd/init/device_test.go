@@ -44,6 +44,19 @@ func TestByPARTUUID(t *testing.T) {
 	if want := filepath.Join(dev, "vdb5"); err != nil || got != want {
 		t.Errorf("got %s, %v, want %s", got, err, want)
 	}
+	links := filepath.Join(t.TempDir(), "card")
+	if err := linkPartitions(links, got, sys, "/dev"); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(links)
+	if err != nil || len(entries) != 2 { // not the other disk's
+		t.Errorf("links %v, %v, want two", entries, err)
+	}
+	for number, want := range map[string]string{"1": "/dev/vdb1", "5": "/dev/vdb5"} {
+		if to, err := os.Readlink(filepath.Join(links, number)); err != nil || to != want {
+			t.Errorf("partition %s leads to %s, %v, want %s", number, to, err, want)
+		}
+	}
 	if _, err := byPARTUUID("4c534445-06", sys, dev); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a partition that is not there: %v", err)
 	}

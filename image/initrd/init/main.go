@@ -2,7 +2,8 @@
 
 // Command init is the first program of a machine: it loads the modules beside it, waits
 // for the disk that the kernel's command line names, mounts it and hands over to the
-// init program there. It does nothing else, and never writes to a disk.
+// init program there, with links to the other partitions of a card in its /run. It does
+// nothing else, and never writes to a disk.
 //
 // Of the command line it reads root=/dev/NAME or root=PARTUUID=… of a master boot record,
 // rootfstype= (ext4 where absent), rw and init=.
@@ -61,6 +62,14 @@ func boot() error {
 	}
 	if err := unix.Mount(disk, target, o.kind, flags, ""); err != nil {
 		return fmt.Errorf("mount %s as %s: %w", disk, o.kind, err)
+	}
+	if err := giveRun(); err != nil {
+		return err
+	}
+	if strings.HasPrefix(o.root, partUUID) {
+		if err := linkPartitions(target+initrd.Card, disk, "/sys", "/dev"); err != nil {
+			return fmt.Errorf("name the card's partitions: %w", err)
+		}
 	}
 	return handOver(o.init)
 }
@@ -122,15 +131,17 @@ func load(file string) error {
 	return nil
 }
 
-// handOver gives the system its /run, moves into the new root and starts its init.
-func handOver(program string) error {
+// giveRun gives the system its /run.
+func giveRun() error {
 	run := target + "/run"
 	if err := unix.Mount("tmpfs", run, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=755"); err != nil {
 		return fmt.Errorf("mount /run: %w", err)
 	}
-	if err := copyTree("/"+initrd.Run, run); err != nil {
-		return err
-	}
+	return copyTree("/"+initrd.Run, run)
+}
+
+// handOver moves into the new root and starts its init.
+func handOver(program string) error {
 	for _, dir := range []string{"/proc", "/sys", "/dev"} {
 		if err := unix.Mount(dir, target+dir, "", unix.MS_MOVE, ""); err != nil {
 			return fmt.Errorf("move %s: %w", dir, err)
