@@ -107,7 +107,7 @@ func (d *Daemon) climate(ctx context.Context, s *hw.Sample, w *boardWatch, now t
 }
 
 // healthKinds are what the health topic tells.
-var healthKinds = []hw.Kind{hw.Temperature, hw.Throttle, hw.ThrottleBoot, hw.CPUClock, hw.FanSpeed, hw.Power, hw.PowerAlarm, hw.Memory, hw.Pressure, hw.Disk, hw.Wear, hw.Uptime}
+var healthKinds = []hw.Kind{hw.Temperature, hw.Throttle, hw.ThrottleBoot, hw.CPUClock, hw.FanSpeed, hw.Power, hw.PowerAlarm, hw.Memory, hw.Pressure, hw.Disk, hw.ReadOnly, hw.Wear, hw.Uptime}
 
 func healthReadings(s *hw.Sample, now time.Time) map[string]mqtt.Reading {
 	out := map[string]mqtt.Reading{}

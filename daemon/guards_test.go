@@ -163,29 +163,67 @@ func TestReloadIsTold(t *testing.T) {
 }
 
 // full is an audit log whose disk takes nothing.
-type full struct{ err error }
+type full struct {
+	mu  sync.Mutex
+	err error
+}
 
-func (f *full) Append(audit.Entry) error { return f.err }
-func (f *full) Err() error               { return f.err }
+func (f *full) Append(audit.Entry) error { return f.Err() }
 
+func (f *full) Err() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err
+}
+
+func (f *full) set(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.err = err
+}
+
+// TestAuditFull: a board that may answer without its record needs care, one that may not
+// is at fault; both are well again when the disk is.
 func TestAuditFull(t *testing.T) {
-	for name, required := range map[string]bool{"degrades": false, "required": true} {
+	for name, tt := range map[string]struct {
+		required bool
+		code     mqtt.Code
+		shown    lamp.Condition
+		state    string
+	}{
+		"needs care": {false, mqtt.OK, lamp.AuditFull, mqtt.StateReady},
+		"required":   {true, mqtt.NotReady, lamp.NoAudit, mqtt.StateDegraded},
+	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
+				disk := &full{err: errors.New("no space left on device")}
 				h := open(t, func(o *Options) {
-					o.Audit = &full{errors.New("no space left on device")}
-					o.Config.Audit.Required = required
+					o.Audit = disk
+					o.Config.Audit.Required = tt.required
 				})
 				canned := topics.AskSkill("plc", "alarm")
 				h.send(canned, `{"id":"1","args":{"code":"E00"}}`)
 				h.send(canned, `{"id":"2","args":{"code":"E00"}}`)
 				after(time.Second)
-				want := map[bool]mqtt.Code{false: mqtt.OK, true: mqtt.NotReady}[required]
-				if a := h.one("plc", "2"); a.Code != want {
-					t.Errorf("%+v, want code %d", a, want)
+				if a := h.one("plc", "2"); a.Code != tt.code {
+					t.Errorf("%+v, want code %d", a, tt.code)
 				}
 				if e := h.bus.on(topics.Event()); len(e) != 1 || !strings.Contains(e[0], `"audit_full"`) {
 					t.Errorf("events: %v", e)
+				}
+				after(10 * time.Second)
+				if g, s := h.Signal(), h.status(); g.Condition != tt.shown || s.State != tt.state || !strings.Contains(s.Why, "no space left") {
+					t.Errorf("%+v, status %+v", g, s)
+				}
+				disk.set(nil)
+				after(30 * time.Second)
+				h.send(canned, `{"id":"3","args":{"code":"E00"}}`)
+				after(10 * time.Second)
+				if a := h.one("plc", "3"); a.Code != mqtt.OK {
+					t.Errorf("with room again: %+v", a)
+				}
+				if g, s := h.Signal(), h.status(); g.Category != lamp.Good || s.State != mqtt.StateReady || s.Why != "" {
+					t.Errorf("with room again: %+v, status %+v", g, s)
 				}
 				h.stop()
 			})

@@ -10,6 +10,16 @@ func diskSpace(mount string) (free, size float64, err error) {
 	return float64(st.Bavail) * float64(st.Bsize), float64(st.Blocks) * float64(st.Bsize), nil
 }
 
+// readOnly asks for the mount's flag: ext4 sets it where the file system fell back to
+// read-only by itself, too.
+func readOnly(path string) (bool, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(path, &st); err != nil {
+		return false, err
+	}
+	return st.Flags&unix.ST_RDONLY != 0, nil
+}
+
 // kernelSynced asks the kernel's clock discipline, changing nothing.
 func kernelSynced() (bool, error) {
 	var t unix.Timex

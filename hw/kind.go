@@ -23,6 +23,7 @@ const (
 	MemoryEvents             // cgroup counters: how often a limit was hit
 	Pressure                 // PSI: share of the last 10 s lost to waiting
 	Disk                     // sizes of file systems
+	ReadOnly                 // file systems that take no writes: 0 or 1
 	Wear                     // used share of a flash device's life, upper bound
 	Uptime                   // since boot
 	TimeSync                 // 1 where the clock is set by a source; "synced", "holdover" or "unsynced" in Text
@@ -58,6 +59,7 @@ var kindTable = [kinds]kindInfo{
 	MemoryEvents: {"memory-events", "", "lineside_memory_events_total", "event", "How often the control group hit a memory limit.", 1},
 	Pressure:     {"pressure", "%", "lineside_pressure_ratio", "resource", "Share of the last 10 seconds that work waited for this.", 0.01},
 	Disk:         {"disk", "B", "lineside_disk_bytes", "space", "Free and whole space of file systems.", 1},
+	ReadOnly:     {"disk-read-only", "", "lineside_disk_read_only", "disk", "Whether the file system takes no writes.", 1},
 	Wear:         {"wear", "%", "lineside_storage_wear_ratio", "device", "Used share of a flash device's life, upper bound.", 0.01},
 	Uptime:       {"uptime", "s", "lineside_uptime_seconds", "since", "Time since boot.", 1},
 	TimeSync:     {"time-sync", "", "lineside_clock_synchronized", "source", "Whether the clock is set by a time source.", 1},

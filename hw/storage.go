@@ -1,9 +1,34 @@
 package hw
 
-import "strings"
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
 
-// findStorage adds free space and the wear that eMMC devices report. SD cards
-// have no standard for it.
+// ErrReadOnly: a file system takes no writes. One that turned read-only after an error
+// may still take those to files that were open before, and their fsync, without an
+// error (ext4 of Linux 6.1 does); nothing of it reaches the disk.
+var ErrReadOnly = errors.New("the file system is read-only")
+
+// Writable returns an error that wraps ErrReadOnly where path, which must be there, lies on
+// a file system that takes no writes. It is one system call, cheap beside any write. Only
+// Linux is asked.
+func Writable(path string) error {
+	is, err := readOnly(path)
+	switch {
+	case errors.Is(err, errors.ErrUnsupported):
+		return nil
+	case err != nil:
+		return fmt.Errorf("ask whether %s is writable: %w", path, err)
+	case is:
+		return fmt.Errorf("%s: %w: restart the board; if it comes back, plan a new card", path, ErrReadOnly)
+	}
+	return nil
+}
+
+// findStorage adds free space, whether it can be used, and the wear that eMMC devices
+// report. SD cards have no standard for it.
 func (b *Board) findStorage() {
 	for _, mount := range b.options.Disks {
 		b.add(source{slow: true, call: func(out []float64) (err error) {
@@ -13,6 +38,17 @@ func (b *Board) findStorage() {
 			out[0], out[1], err = diskSpace(mount)
 			return err
 		}}, reading(Disk, mount+" free", "statfs "+mount), reading(Disk, mount+" size", "statfs "+mount))
+		b.add(source{call: func(out []float64) error {
+			if !b.tree.whole {
+				return errCaptured
+			}
+			out[0] = 0
+			is, err := readOnly(mount)
+			if is {
+				out[0] = 1
+			}
+			return err
+		}}, reading(ReadOnly, mount, "statfs "+mount))
 	}
 	for _, dev := range b.tree.list("sys/block") {
 		base := "sys/block/" + dev + "/device/"

@@ -3,7 +3,6 @@ package mqtt
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -77,27 +76,23 @@ func (l *lane) publish(ctx context.Context, m Outgoing) error {
 // never as long as another board that lost the same broker.
 func (l *lane) run(ctx context.Context) error {
 	cfg := &l.bus.cfg
-	failures := 0
+	p := pauses{least: cfg.MinBackoff, most: cfg.MaxBackoff}
 	for first := true; ; first = false {
 		up, err := l.hold(ctx, first)
 		if ctx.Err() != nil {
 			return nil
 		}
-		if up {
-			failures = 0
-		}
 		if err != nil {
 			l.bus.laneDown(err)
 		}
-		wait := backoff(cfg.MinBackoff, cfg.MaxBackoff, failures)
+		wait, again := p.next(err, up, time.Now())
 		if errors.Is(err, wire.ErrTakenOver) {
 			l.bus.count.takenOver.Add(1)
 			cfg.Log.Error("connection taken over", "why", err, "client_id", l.clientID)
 			wait = cfg.MaxBackoff // else two boards of one name throw each other out without end
-		} else if err != nil && !up {
+		} else if err != nil && !up && !again {
 			cfg.Log.Warn("no connection to the broker", "lane", l.name, "why", err, "again_in", wait.Round(time.Millisecond))
 		}
-		failures++
 		if err == nil { // Reconnect asked for it
 			continue
 		}
@@ -107,15 +102,6 @@ func (l *lane) run(ctx context.Context) error {
 		case <-time.After(wait):
 		}
 	}
-}
-
-// backoff doubles from least to most, and draws from the upper half of that.
-func backoff(least, most time.Duration, failures int) time.Duration {
-	d := most
-	if failures < 20 {
-		d = min(least<<failures, most)
-	}
-	return d/2 + rand.N(d/2+1)
 }
 
 // hold makes one connection and holds it to its end. up tells whether it stood.

@@ -21,6 +21,7 @@ import (
 	"sync"
 	"time"
 
+	"lineside/hw"
 	"lineside/mqtt"
 )
 
@@ -65,6 +66,8 @@ type Log struct {
 	max    int64 // bytes of all files
 	hashes bool
 
+	writable func() error // whether the disk takes writes at all
+
 	mu     sync.Mutex
 	file   *os.File
 	size   int64 // of file, as far as it is good
@@ -81,7 +84,7 @@ func Open(dir string, maxBytes int64, hashes bool) (*Log, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, fmt.Errorf("open audit: %w", err)
 	}
-	l := &Log{dir: dir, max: maxBytes, hashes: hashes}
+	l := &Log{dir: dir, max: maxBytes, hashes: hashes, writable: func() error { return hw.Writable(dir) }}
 	names, err := list(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open audit: %w", err)
@@ -212,22 +215,33 @@ func (l *Log) flush(sync bool) error {
 	if l.buffer.Len() == 0 {
 		return l.err
 	}
+	l.err = l.write(sync)
+	return l.err
+}
+
+// write asks first, so that nothing half written stands in the file, and again once it is
+// done: a disk that turned read-only takes lines and loses them. l.mu is held.
+func (l *Log) write(sync bool) error {
+	if err := l.writable(); err != nil {
+		return err
+	}
 	if l.size > l.max/files {
-		if l.err = l.rotate(); l.err != nil {
-			return l.err
+		if err := l.rotate(); err != nil {
+			return err
 		}
 	}
 	n, err := l.file.WriteAt(l.buffer.Bytes(), l.size)
 	if err == nil && sync {
 		err = l.file.Sync()
 	}
+	if err == nil {
+		err = l.writable()
+	}
 	if err != nil {
-		l.err = errors.Join(err, l.file.Truncate(l.size))
-		return l.err
+		return errors.Join(err, l.file.Truncate(l.size))
 	}
 	l.size += int64(n)
 	l.buffer.Reset()
-	l.err = nil
 	return nil
 }
 

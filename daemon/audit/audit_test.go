@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"lineside/hw"
 	"lineside/mqtt"
 )
 
@@ -179,5 +180,46 @@ func TestDiskThatTakesNothing(t *testing.T) {
 	}
 	if r, err := Read(dir, nil); err != nil || r.Lines != 2 {
 		t.Errorf("%+v %v: nothing may be missing", r, err)
+	}
+}
+
+// TestReadOnly: lines that a file system took that had turned read-only count as missing
+// until it takes them in earnest, and stand there once.
+func TestReadOnly(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		good int // looks at the file system that find it writable, of the two of each flush
+	}{{"before the write", 0}, {"during the write", 1}} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			l, err := Open(dir, 1<<20, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			looks, fixed := 0, true
+			l.writable = func() error {
+				if looks++; fixed && looks > c.good {
+					return hw.ErrReadOnly
+				}
+				return nil
+			}
+			entry := Entry{Client: "plc", Ask: []byte(`{"id":"1"}`)}
+			if err := l.Append(entry); err != nil {
+				t.Error("the first append knows of nothing yet")
+			}
+			if err := l.flush(true); !errors.Is(err, hw.ErrReadOnly) || !errors.Is(l.Append(entry), hw.ErrReadOnly) {
+				t.Errorf("a read-only disk was not told: %v", err)
+			}
+			fixed = false
+			if err := l.flush(true); err != nil || l.Err() != nil {
+				t.Error(err, l.Err())
+			}
+			if err := l.close(); err != nil {
+				t.Error(err)
+			}
+			if r, err := Read(dir, nil); err != nil || r.Lines != 2 {
+				t.Errorf("%+v %v: nothing may be missing", r, err)
+			}
+		})
 	}
 }

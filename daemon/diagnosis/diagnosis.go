@@ -1,6 +1,7 @@
 // Package diagnosis finds in the board's readings what a technician should
-// know of: a fan that stands still, a disk that fills, storage that wears out, a
-// supply that was too weak, a board that slows itself down, a sensor that went away.
+// know of: a fan that stands still, a disk that fills or takes no writes, storage that
+// wears out, a supply that was too weak, a board that slows itself down, a sensor that
+// went away.
 // Time arrives with the samples, and what it finds neither comes nor goes in a moment.
 //
 // It never reads a sensor and never decides how hard the board may work
@@ -55,7 +56,7 @@ type Diagnosis struct {
 	slow     lasting
 	current  lasting
 	disk     bool
-	findings [6]Finding
+	findings [7]Finding
 }
 
 // history is what is remembered of one reading.
@@ -111,6 +112,7 @@ func (d *Diagnosis) Take(s *hw.Sample, at time.Time) []Finding {
 
 	full, why := d.filling(s)
 	d.disk = full
+	fixed := readOnly(s)
 	worn, wornWhy := worn(s)
 	weak := s.Value(hw.ThrottleBoot, undervoltage) == 1
 	weakWhy := ""
@@ -119,6 +121,7 @@ func (d *Diagnosis) Take(s *hw.Sample, at time.Time) []Finding {
 	}
 	d.findings = [...]Finding{
 		{lamp.FanStopped, d.fan.on, d.fan.why},
+		{lamp.DiskReadOnly, fixed != "", fixed},
 		{lamp.DiskFilling, full, why},
 		{lamp.StorageWorn, worn, wornWhy},
 		{lamp.SupplyWasLow, weak, weakWhy},
@@ -258,6 +261,20 @@ func (d *Diagnosis) filling(s *hw.Sample) (bool, string) {
 		}
 	}
 	return false, ""
+}
+
+// readOnly names the disks that take no writes.
+func readOnly(s *hw.Sample) (why string) {
+	for r := range s.Each(hw.ReadOnly) {
+		if !r.OK() || r.Value == 0 {
+			continue
+		}
+		if why != "" {
+			why += ", "
+		}
+		why += r.Name + " is read-only"
+	}
+	return why
 }
 
 // worn names a flash device near its end.

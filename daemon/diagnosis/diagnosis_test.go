@@ -126,6 +126,33 @@ func TestDisk(t *testing.T) {
 	}
 }
 
+// TestReadOnly: a disk that takes no writes is told at once, and each by its name.
+func TestReadOnly(t *testing.T) {
+	var d diagnosis.Diagnosis
+	at := time.Unix(1000, 0)
+	for _, c := range []struct {
+		data, models float64
+		quality      hw.Quality
+		want         string
+	}{
+		{0, 0, hw.Good, ""},
+		{1, 0, hw.Good, "/data is read-only"},
+		{1, 1, hw.Good, "/data is read-only, /models is read-only"},
+		{1, 1, hw.Unavailable, ""},
+		{0, 1, hw.Good, "/models is read-only"},
+		{0, 0, hw.Good, ""},
+	} {
+		at = at.Add(2 * time.Second)
+		s := hw.Sample{At: at, Readings: []hw.Reading{
+			{Kind: hw.ReadOnly, Name: "/data", Value: c.data, Quality: c.quality}, {Kind: hw.ReadOnly, Name: "/models", Value: c.models, Quality: c.quality}}}
+		for _, f := range d.Take(&s, at) {
+			if f.Condition == lamp.DiskReadOnly && (f.Why != c.want || f.Active != (c.want != "")) {
+				t.Errorf("%+v: %+v", c, f)
+			}
+		}
+	}
+}
+
 // TestOfflineIsNotLost: the parts of a Jetson that idle switch their sensors off.
 func TestOfflineIsNotLost(t *testing.T) {
 	b := hwtest.OrinNano()

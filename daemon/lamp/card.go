@@ -58,7 +58,7 @@ func Card() string {
 			text(&b, 18, y, 3.1, "bold", code)
 			text(&b, 25, y, 3.1, "", info.why)
 			text(&b, 100, y, 3.1, "", info.do)
-			y += 4.8
+			y += 4.5
 		}
 	}
 	b.WriteString("</svg>\n")

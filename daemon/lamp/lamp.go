@@ -37,7 +37,9 @@ const (
 	IsBusy                         // answering an ask
 	IsStarting                     // the engine is loading the model
 	ClockUnset                     // no time source has set the clock
+	DiskReadOnly                   // a file system with Lineside's data takes no writes
 	DiskFilling                    // little space left
+	AuditFull                      // the audit log cannot be written, and asks are answered all the same
 	StorageWorn                    // the flash device reports wear
 	SupplyWasLow                   // undervoltage since boot
 	FanStopped                     // a fan is driven but does not turn
@@ -58,7 +60,7 @@ const (
 	EngineDown                     // the engine does not run
 	ModelBad                       // the model file cannot be used
 	NoSensors                      // no temperature can be read
-	AuditFull                      // the audit log cannot be written
+	NoAudit                        // the audit log cannot be written, and nothing may be answered without it
 	Fault                          // anything else that stops answers
 	ConfigMissing                  // the card has no good lineside.toml and never had
 	conditions
@@ -83,7 +85,9 @@ var conditionTable = [conditions]conditionInfo{
 	IsBusy:        {"busy", Busy, "answering", ""},
 	IsStarting:    {"starting", Starting, "loading the model", "Wait. Loading takes up to a minute."},
 	ClockUnset:    {"clock_unset", Maintenance, "the clock is not set", "Check the time server in the configuration."},
+	DiskReadOnly:  {"disk_read_only", Maintenance, "the disk is read-only", "Restart. If it comes back, plan a new card or module."},
 	DiskFilling:   {"disk_filling", Maintenance, "the disk is nearly full", "Remove old models or audit files."},
+	AuditFull:     {"audit_full", Maintenance, "the audit log cannot be written", "Free space for the audit log."},
 	StorageWorn:   {"storage_worn", Maintenance, "the storage is worn", "Plan a new card or module."},
 	SupplyWasLow:  {"supply_was_low", Maintenance, "the supply was too weak since start", "Check the power supply and its cable."},
 	FanStopped:    {"fan_stopped", Maintenance, "the fan does not turn", "Clean or replace the fan."},
@@ -104,7 +108,7 @@ var conditionTable = [conditions]conditionInfo{
 	EngineDown:    {"engine_down", Failure, "the engine does not run", "Run lineside doctor."},
 	ModelBad:      {"model_bad", Failure, "the model cannot be used", "Run lineside doctor."},
 	NoSensors:     {"no_sensors", Failure, "no temperature can be read", "Run lineside hw. Work stops to be safe."},
-	AuditFull:     {"audit_full", Failure, "the audit log cannot be written", "Free space for the audit log."},
+	NoAudit:       {"no_audit", Failure, "no answers: the audit log cannot be written", "Free space for the audit log."},
 	Fault:         {"fault", Failure, "fault", "Run lineside doctor; read the journal."},
 	ConfigMissing: {"config_missing", Failure, "there is no configuration", "Read STATUS.txt on the card."},
 }

@@ -70,6 +70,9 @@ func TestTables(t *testing.T) {
 			t.Errorf("%s and %s both blink %d", info.id, other.ID(), code)
 		}
 		codes[code] = c
+		if flashes := len(Pattern(info.category).Steps) / 2; digits(code)[0] != flashes {
+			t.Errorf("%s blinks %d, and its lamp flashes %d times", info.id, code, flashes)
+		}
 	}
 	for c := range categories {
 		p := Pattern(c)

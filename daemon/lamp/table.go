@@ -85,7 +85,7 @@ func digits(n int) []int {
 }
 
 // BlinkCode is the number that the button's blink-out spells: the category's
-// flashes, then the condition's place among its kin.
+// flashes, then the condition's place among its kin, which may be of two digits.
 func (g Signal) BlinkCode() int {
 	if g.Category < Maintenance {
 		return 1
@@ -96,7 +96,11 @@ func (g Signal) BlinkCode() int {
 			place++
 		}
 	}
-	return (int(g.Category)-int(Maintenance)+2)*10 + place
+	flashes := int(g.Category) - int(Maintenance) + 2
+	if place > 9 {
+		return flashes*100 + place
+	}
+	return flashes*10 + place
 }
 
 // Describe says in words what a lamp shows for a category: "green, slow even blinking".

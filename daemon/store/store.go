@@ -20,6 +20,7 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 
 	"lineside/daemon/ledger"
+	"lineside/hw"
 )
 
 // ErrBroken: the file cannot be read. Open has put it aside.
@@ -71,6 +72,8 @@ type Store struct {
 	limit int64 // bytes of the file
 	ops   chan op
 
+	writable func() error // whether the disk takes writes at all
+
 	existed bool
 	notes   atomic.Int32 // since the last lazy write
 
@@ -105,7 +108,10 @@ func Open(dir string, maxBytes int64) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w: is another linesided running?", path, err)
 	}
-	return &Store{db: db, limit: maxBytes, ops: make(chan op, backlog), existed: missing == nil}, broken
+	return &Store{
+		db: db, limit: maxBytes, ops: make(chan op, backlog), existed: missing == nil,
+		writable: func() error { return hw.Writable(dir) },
+	}, broken
 }
 
 // openFile walks the pages first, because bbolt finds damage only when it meets it.
@@ -294,6 +300,20 @@ func (s *Store) commit(ops []op) {
 	if len(ops) == 0 {
 		return
 	}
+	err := s.write(ops)
+	for _, o := range ops {
+		if o.done != nil {
+			o.done(err)
+		}
+	}
+}
+
+// write asks first, because half a commit in a file that nobody syncs any more is damage,
+// and again once it is done, because the disk may have turned read-only meanwhile.
+func (s *Store) write(ops []op) error {
+	if err := s.writable(); err != nil {
+		return err
+	}
 	err := s.db.Update(func(tx *bolt.Tx) error {
 		for _, o := range ops {
 			if err := o.apply(tx); err != nil {
@@ -302,11 +322,10 @@ func (s *Store) commit(ops []op) {
 		}
 		return s.prune(tx, time.Now())
 	})
-	for _, o := range ops {
-		if o.done != nil {
-			o.done(err)
-		}
+	if err != nil {
+		return err
 	}
+	return s.writable()
 }
 
 // prune drops answers that are past their time, and beyond half of the bound

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"lineside/daemon/ledger"
+	"lineside/hw"
 )
 
 // run opens the store and runs it; stop ends it and waits.
@@ -172,6 +173,43 @@ func TestBrokenFileIsPutAside(t *testing.T) {
 			}
 			if _, _, _, err := s.Load(); err != nil {
 				t.Error(err)
+			}
+			if err := s.db.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestReadOnly: what a file system that turned read-only took without an error is not kept.
+func TestReadOnly(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		good int // looks at the file system that find it writable, of the two of each commit
+		kept bool
+	}{{"before the commit", 0, false}, {"during the commit", 1, false}, {"after it", 2, true}} {
+		t.Run(c.name, func(t *testing.T) {
+			s, err := Open(t.TempDir(), 1<<20)
+			if err != nil {
+				t.Fatal(err)
+			}
+			looks, fixed := 0, true
+			s.writable = func() error {
+				if looks++; fixed && looks > c.good {
+					return hw.ErrReadOnly
+				}
+				return nil
+			}
+			var got error
+			ask := Ask{Key: ledger.Key{Client: "plc", ID: "1"}}
+			s.commit([]op{{put(asksBucket, ask.Key, ask), func(err error) { got = err }}})
+			if c.kept != (got == nil) || !c.kept && !errors.Is(got, hw.ErrReadOnly) {
+				t.Errorf("put: %v", got)
+			}
+			fixed = false
+			s.commit([]op{{put(asksBucket, ask.Key, ask), func(err error) { got = err }}})
+			if asks, _, _, err := s.Load(); got != nil || len(asks) != 1 || err != nil {
+				t.Errorf("writable again: %v, %d asks, %v", got, len(asks), err)
 			}
 			if err := s.db.Close(); err != nil {
 				t.Error(err)

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -66,6 +68,57 @@ func TestDiskFull(t *testing.T) {
 		t.Errorf("after that: %s", tally)
 	}
 	w.state(mqtt.StateReady)
+}
+
+// TestDiskReadOnly: below open files a disk turns read-only that goes on taking what is
+// written to them, as ext4 does. Another one over its folder is no different to a
+// process that asks by name. Asks go on being answered, but the store and the audit know
+// of nothing that they kept, and all is well again with the disk.
+func TestDiskReadOnly(t *testing.T) {
+	w := prepare(t, "5", "good.gguf", "")
+	disk := w.smallDisk()
+	w.daemon()
+	w.state(mqtt.StateReady)
+	for _, dir := range []string{disk + "/state", disk + "/audit"} {
+		if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_RDONLY, "size=4k"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.journal("condition=disk_read_only why=.*state is read-only, .*audit is read-only")
+	ids := w.asks("fixed", 12, 3)
+	if tally, again := w.settle(ids); tally.Codes["ok"] != len(ids) || again > 0 {
+		t.Errorf("with a read-only disk: %s, asked again: %d", tally, again)
+	}
+	w.journal("the store does not take asks.*read-only")
+	w.journal("condition=audit_full why=.*read-only")
+	for _, dir := range []string{disk + "/state", disk + "/audit"} {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if tally, _ := w.settle(w.asks("free", 3, 1)); tally.Codes["ok"] != 3 {
+		t.Errorf("after that: %s", tally)
+	}
+	w.journal("no longer the matter.*disk_read_only")
+	w.journal("no longer the matter.*audit_full")
+	w.state(mqtt.StateReady)
+}
+
+// journal waits until linesided has said this.
+func (w *world) journal(pattern string) {
+	w.t.Helper()
+	said := regexp.MustCompile(pattern)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for range 1500 {
+		if b, err := os.ReadFile(w.log.Name()); err != nil {
+			w.t.Fatal(err)
+		} else if said.Match(b) {
+			return
+		}
+		<-tick.C
+	}
+	w.t.Fatalf("the journal does not say %q within 30 s", pattern)
 }
 
 // fill writes zeros until there is no room.
