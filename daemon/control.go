@@ -60,9 +60,9 @@ func (d *Daemon) control(ctx context.Context) error {
 				d.publishHealth(ctx, now)
 			}
 		}
-		if d.Light != nil && now.Sub(beat) >= lamp.BeatEvery && alive {
+		if now.Sub(beat) >= lamp.BeatEvery && alive {
 			beat = now
-			d.tell(d.Light.Beat())
+			nudge(d.beat)
 		}
 		if d.Notifier != nil && d.Notifier.WatchdogEvery() > 0 && now.Sub(dog) >= d.Notifier.WatchdogEvery()/2 && alive {
 			dog = now
@@ -191,16 +191,13 @@ func (d *Daemon) news(state, why string, c lamp.Condition, now time.Time) bool {
 func (d *Daemon) refresh(ctx context.Context, now time.Time, force bool) bool {
 	d.mu.Lock()
 	d.lamp = lamp.Next(d.lamp, lamp.Event{At: now})
-	signal := d.lamp.Signal()
 	d.voice = lamp.Next(d.voice, lamp.Event{At: now})
 	state, why := d.voice.MQTT()
 	about := d.voice.Signal().Condition
 	took := d.takes()
 	changed := force || d.news(state, why, about, now)
 	d.mu.Unlock()
-	if d.Light != nil {
-		d.tell(d.Light.Show(lamp.Pattern(signal.Category)))
-	}
+	nudge(d.shine)
 	if !d.connected() {
 		return false
 	}

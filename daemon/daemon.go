@@ -130,6 +130,8 @@ type Daemon struct {
 	skills chan struct{} // read the skills' folder now
 	look   chan struct{} // ask the engine now how it is
 	size   chan struct{} // the governor wants another size of model
+	shine  chan struct{} // the light shows what the board says now
+	beat   chan struct{} // and flashes, where that is a beat
 	seq    atomic.Uint64
 	told   atomic.Bool // the service manager knows that the board is ready
 	count  Counts
@@ -196,6 +198,8 @@ func New(o Options) (*Daemon, error) {
 		skills:  make(chan struct{}, 1),
 		look:    make(chan struct{}, 1),
 		size:    make(chan struct{}, 1),
+		shine:   make(chan struct{}, 1),
+		beat:    make(chan struct{}, 1),
 		queue:   queue.New[*ask](o.Config.Limits.Queue),
 		pace:    queue.Pace{Lanes: o.Config.Engine.Slots},
 		rates:   admission.NewRates(o.Config.Limits.PerClientPerMinute),
@@ -256,6 +260,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	if d.Sensor != nil {
 		work.Go(func() error { return d.watchBoard(workCtx) })
+	}
+	if d.Light != nil {
+		work.Go(func() error { return d.runLight(workCtx) })
 	}
 	if d.Notices != nil {
 		work.Go(func() error { return d.watchNotices(workCtx) })

@@ -135,6 +135,37 @@ func TestWatchdogFollowsRealProgress(t *testing.T) {
 	})
 }
 
+// slowLight is a lamp that takes its time, as one does whose files udev has yet to open.
+type slowLight struct{ shown, beats atomic.Int32 }
+
+func (l *slowLight) Show(hw.Pattern) error {
+	time.Sleep(2 * time.Second)
+	l.shown.Add(1)
+	return nil
+}
+
+func (l *slowLight) Beat() error {
+	l.beats.Add(1)
+	return nil
+}
+
+// TestNothingWaitsForTheLight: neither READY nor an answer.
+func TestNothingWaitsForTheLight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, l := &dog{}, &slowLight{}
+		h := open(t, func(o *Options) { o.Notifier, o.Light = n, l })
+		after(time.Second)
+		if n.ready != 1 || h.status().State != mqtt.StateReady {
+			t.Errorf("a second after the start: READY %d times, %+v", n.ready, h.status())
+		}
+		after(time.Minute)
+		if l.shown.Load() == 0 || l.beats.Load() < 2 {
+			t.Errorf("shown %d times, %d beats in a minute", l.shown.Load(), l.beats.Load())
+		}
+		h.stop()
+	})
+}
+
 // TestReloadIsTold: RELOADING stands between two READYs, and a board that has no
 // broker yet does not become ready by being told to reload.
 func TestReloadIsTold(t *testing.T) {

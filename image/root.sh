@@ -38,7 +38,7 @@ put 644 ssh.service.conf "$units/ssh.service.d/lineside.conf"
 put 644 emergency.conf "$units/emergency.service.d/lineside.conf"
 put 644 emergency.conf "$units/rescue.service.d/lineside.conf"
 put 644 coldplug.conf "$units/systemd-udev-trigger.service.d/lineside.conf"
-for unit in dbus systemd-logind systemd-user-sessions ssh; do put 644 late.conf "$units/$unit.service.d/late.conf"; done
+for unit in dbus systemd-logind systemd-user-sessions systemd-timesyncd ssh lineside-slots; do put 644 late.conf "$units/$unit.service.d/late.conf"; done
 put 644 modules.conf usr/lib/modules-load.d/lineside.conf
 for unit in "$here"/files/units/*; do put 644 "units/${unit##*/}" "$units/${unit##*/}"; done
 install -D -m 644 "$keyring" "$root/etc/rauc/keyring.pem"
@@ -81,6 +81,7 @@ systemctl --root="$root" -q mask systemd-firstboot.service systemd-repart.servic
 	systemd-ask-password-console.path systemd-ask-password-wall.path systemd-binfmt.service \
 	proc-sys-fs-binfmt_misc.automount dev-hugepages.mount dev-mqueue.mount sys-fs-fuse-connections.mount \
 	sys-kernel-config.mount sys-kernel-debug.mount sys-kernel-tracing.mount \
+	systemd-network-generator.service systemd-remount-fs.service modprobe@drm.service \
 	modprobe@ledtrig_pattern.service modprobe@ledtrig_timer.service modprobe@ledtrig_oneshot.service # files/modules.conf
 # Units are made of fstab only: this runs at each reading of them.
 find "$root/usr/lib/systemd/system-generators" ! -name systemd-fstab-generator -type f -delete
