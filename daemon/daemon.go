@@ -241,6 +241,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 		out.Go(func() error { return d.publish(outCtx) })
 	}
 	out.Go(func() error { return d.publishSoft(outCtx) })
+	if d.Light != nil { // not among what has to end before leftovers are answered: a lamp may hold it up
+		out.Go(func() error { return d.runLight(outCtx) })
+	}
 	storeCtx, endStore := context.WithCancel(context.WithoutCancel(ctx))
 	defer endStore()
 	var kept errgroup.Group
@@ -260,9 +263,6 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	if d.Sensor != nil {
 		work.Go(func() error { return d.watchBoard(workCtx) })
-	}
-	if d.Light != nil {
-		work.Go(func() error { return d.runLight(workCtx) })
 	}
 	if d.Notices != nil {
 		work.Go(func() error { return d.watchNotices(workCtx) })

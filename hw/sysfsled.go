@@ -85,7 +85,7 @@ func (l *sysfsLED) write(file, value string) error {
 
 // Times of the files that a trigger brings.
 const (
-	settle = 2 * time.Second // that udev may take to let the service's group write them
+	settle = 5 * time.Second // that udev may take to let the service's group write them, while a board starts
 	again  = time.Minute     // after which triggers whose files stayed closed are tried again
 )
 

@@ -37,6 +37,7 @@ put 644 sshd.conf etc/ssh/sshd_config.d/lineside.conf
 put 644 ssh.service.conf "$units/ssh.service.d/lineside.conf"
 put 644 emergency.conf "$units/emergency.service.d/lineside.conf"
 put 644 emergency.conf "$units/rescue.service.d/lineside.conf"
+put 644 udevd.conf "$units/systemd-udevd.service.d/lineside.conf"
 put 644 coldplug.conf "$units/systemd-udev-trigger.service.d/lineside.conf"
 for unit in dbus systemd-logind systemd-user-sessions systemd-timesyncd ssh lineside-slots; do put 644 late.conf "$units/$unit.service.d/late.conf"; done
 put 644 modules.conf usr/lib/modules-load.d/lineside.conf

@@ -60,6 +60,9 @@ STATUS.txt there. A mistake leaves the configuration from before in use.`,
 		for _, p := range r.Problems {
 			fmt.Fprintln(out, "  "+p)
 		}
+		if r.Lost != "" {
+			fmt.Fprintln(out, r.Lost)
+		}
 		return err
 	}
 	return cmd

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Before the data partition is mounted: it reaches to the end of the card, and its file
-# system is sound. What cannot be mended is made anew, so that the board answers again; its
-# models, audit and accepted asks are lost then, and STATUS.txt says so.
+# system is sound. What cannot be mended is made anew, so that the board answers again.
+# Where something may be missing then, STATUS.txt says so (image/provision).
 #
 #   data PARTITION
 #
@@ -21,17 +21,22 @@ if [ $((size / 8192 * 8192)) -gt $((start + length)) ]; then
 	lineside image grow "/dev/${disk##*/}"
 fi
 
+lost() {
+	echo "$1" >&2
+	mkdir -p "$(dirname "$note")"
+	echo "$1" >"$note"
+}
+
 e2fsck -p "$part"
 status=$?
 if [ "$status" -ge 4 ]; then # what it would not do unasked
 	e2fsck -fy "$part"
 	status=$?
+	[ "$status" -ge 4 ] || lost "the data partition was damaged and was mended: models, audit or waiting asks may be missing"
 fi
 if [ "$status" -ge 4 ]; then
-	echo "the data partition cannot be mended: it is made anew" >&2
-	mkdir -p "$(dirname "$note")"
 	mkfs.ext4 -q -F -L lineside-data -E lazy_itable_init=0,lazy_journal_init=0 "$part" || exit 1
-	echo "The data partition was damaged beyond repair and was made anew: models, audit and waiting asks are lost." >"$note"
+	lost "the data partition was damaged beyond repair and was made anew: models, audit and waiting asks are lost"
 fi
 # The file system's own words on its size, in 1024 << WORD bytes (ext4's superblock: s_blocks_count_lo, s_log_block_size).
 read -r length <"$sys/size"

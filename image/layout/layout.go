@@ -137,6 +137,7 @@ const (
 	ConfigDir   = DataDir + "/config"
 	DaemonDir   = DataDir + "/lineside"
 	RunDir      = "/run/lineside-image" // made anew at every start
+	DataNote    = RunDir + "/data-lost" // a sentence, where the data partition had to be mended or made anew
 )
 
 // Files on the selector partition.

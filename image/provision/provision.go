@@ -48,6 +48,7 @@ type Result struct {
 	Problems []string `json:"problems,omitempty"` // one sentence each
 	Removed  []string `json:"removed,omitempty"`  // secrets taken off the card
 	Reset    bool     `json:"reset,omitempty"`    // the board has forgotten the plant first
+	Lost     string   `json:"lost,omitempty"`     // what became of a damaged data partition
 	Dir      string   `json:"dir"`                // what is in use
 }
 
@@ -61,6 +62,7 @@ func Run(o Options) (Result, error) {
 			errs = append(errs, err)
 		}
 	}
+	r.Lost = lost(o.Root)
 	everything, asked := resetAsked(o.Boot)
 	if asked || o.Pressed != nil && o.Pressed() {
 		note(Reset(o.Data, everything))
@@ -92,6 +94,15 @@ func Run(o Options) (Result, error) {
 	return r, errors.Join(errs...)
 }
 
+// lost is what the start left to say of the data partition; empty: it was sound.
+func lost(root string) string {
+	b, err := os.ReadFile(filepath.Join(root, layout.DataNote))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "what became of the data partition cannot be read: " + err.Error()
+	}
+	return strings.TrimSpace(string(b))
+}
+
 // writeCard removes what must not stay on the card and says how it went, in this order:
 // a secret is gone only once it is safe on the data partition.
 func (o Options) writeCard(r *Result, plan *Plan, imported bool, trouble error) error {
@@ -103,8 +114,8 @@ func (o Options) writeCard(r *Result, plan *Plan, imported bool, trouble error) 
 	if err == nil && string(old) == text && len(r.Removed) == 0 && !r.Reset {
 		return nil // nothing to write: the card wears, and power may go
 	}
-	if len(r.Removed) == 0 && !r.Reset && err == nil && r.State == InUse && sameButRemoved(string(old), text) {
-		return nil // it still says what was removed at an earlier start
+	if len(r.Removed) == 0 && !r.Reset && err == nil && r.Lost == "" && r.State == InUse && sameButEarlier(string(old), text) {
+		return nil // it still says what was removed, or lost, at an earlier start
 	}
 	if o.Writable != nil {
 		release, err := o.Writable()

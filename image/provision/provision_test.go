@@ -18,6 +18,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"lineside/image/layout"
 	"lineside/image/provision"
 )
 
@@ -423,4 +424,22 @@ func FuzzRead(f *testing.F) {
 			t.Error("an error without words")
 		}
 	})
+}
+
+// TestLost: STATUS.txt says what became of a damaged data partition, also after the next start.
+func TestLost(t *testing.T) {
+	w := newWorld(t)
+	w.write("boot/lineside.toml", "[board]\nid = \"b03\"\n")
+	w.run()
+	note := "root" + layout.DataNote
+	w.write(note, "the data partition was made anew: models are lost\n")
+	for start := range 2 {
+		r := w.run()
+		if s := w.read("boot/STATUS.txt"); !strings.Contains(s, "DATA: the data partition was made anew: models are lost.\r\nCONFIGURATION: GOOD") {
+			t.Errorf("start %d: %+v\n%s", start, r, s)
+		}
+		if err := os.RemoveAll(filepath.Join(w.dir, note)); err != nil { // as a restart does
+			t.Fatal(err)
+		}
+	}
 }

@@ -23,6 +23,9 @@ func statusText(r Result, board string, trouble error) string {
 	if r.Reset {
 		line("FACTORY RESET DONE: the board has forgotten its plant.\n")
 	}
+	if r.Lost != "" {
+		line("%s%s.", lostLine, r.Lost)
+	}
 	switch {
 	case r.State == InUse:
 		line("CONFIGURATION: GOOD\n%s on this card is in use.", layout.ConfigFile)
@@ -49,13 +52,17 @@ func statusText(r Result, board string, trouble error) string {
 	return strings.ReplaceAll(ascii(b.String()), "\n", "\r\n")
 }
 
-const removedLine = "Imported, then taken off this card because it is secret: "
+// Lines that stay until something else is to be said.
+const (
+	removedLine = "Imported, then taken off this card because it is secret: "
+	lostLine    = "DATA: "
+)
 
-// sameButRemoved reports whether two texts differ only in what was taken off the card.
-func sameButRemoved(old, new string) bool {
+// sameButEarlier reports whether two texts differ only in what an earlier start did.
+func sameButEarlier(old, new string) bool {
 	var b strings.Builder
 	for line := range strings.Lines(old) {
-		if !strings.HasPrefix(line, removedLine) {
+		if !strings.HasPrefix(line, removedLine) && !strings.HasPrefix(line, lostLine) {
 			b.WriteString(line)
 		}
 	}

@@ -201,7 +201,18 @@ var faults = []fault{
 		b.start()
 		b.answers()
 		b.off()
-		return "A answers; STATUS.txt: " + first(b.file(layout.StatusFile), "damaged")
+		return "A answers; STATUS.txt: " + b.lost("was mended")
+	}},
+	{"destroyed data file system", func(b *board) string {
+		var size int64
+		b.partition(layout.Data, func(_ *os.File, e layout.Entry) { size = e.Bytes })
+		for at := int64(0); at < size; at += 128 << 20 { // ext4 keeps a copy of its superblock in groups of this size
+			b.scribble(layout.Data, at, min(2<<20, size-at))
+		}
+		b.start()
+		b.answers()
+		b.off()
+		return "A answers; STATUS.txt: " + b.lost("was made anew")
 	}},
 	{"wrong lineside.toml", func(b *board) string {
 		b.start()
@@ -212,9 +223,7 @@ var faults = []fault{
 		})
 		b.start()
 		b.answers() // with what was imported before
-		if lamp := b.sh("cat /sys/class/leds/ACT/trigger"); strings.Contains(lamp, "[none]") {
-			b.Errorf("the lamp shows nothing: %s", lamp)
-		}
+		b.sh("until grep -q '\\[pattern\\]' /sys/class/leds/ACT/trigger; do sleep 0.2; done") // the kernel blinks it
 		b.off()
 		status := b.file(layout.StatusFile)
 		if !strings.Contains(status, "line ") {
@@ -260,10 +269,21 @@ func (b *board) scribble(partition int, from, n int64) {
 	junk := []byte(strings.Repeat("not a file system", 61681))
 	b.partition(partition, func(card *os.File, e layout.Entry) {
 		for at := int64(0); at < n; at += int64(len(junk)) {
-			_, err := card.WriteAt(junk, e.Start+from+at)
+			_, err := card.WriteAt(junk[:min(int64(len(junk)), n-at)], e.Start+from+at)
 			b.must(err)
 		}
 	})
+}
+
+// lost is STATUS.txt's line on the data partition, which must have these words.
+func (b *board) lost(words string) string {
+	b.Helper()
+	status := b.file(layout.StatusFile)
+	line := first(status, "DATA: ")
+	if !strings.Contains(line, words) {
+		b.Errorf("STATUS.txt does not say that the data partition %s:\n%s", words, status)
+	}
+	return line
 }
 
 // first is the first line with the word.
