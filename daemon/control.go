@@ -27,6 +27,7 @@ func (d *Daemon) control(ctx context.Context) error {
 	t := time.NewTicker(controlEvery)
 	defer t.Stop()
 	var health, info, dog, beat time.Time
+	var clock wallClock
 	for {
 		fresh := false
 		select {
@@ -38,6 +39,9 @@ func (d *Daemon) control(ctx context.Context) error {
 		case <-t.C:
 		}
 		now := time.Now()
+		if by := clock.set(now); by != 0 {
+			d.Log.Warn("the clock was set: stamps move, deadlines do not", "by", by)
+		}
 		d.overdue(now)
 		d.auditAgain()
 		alive := d.alive(now)

@@ -222,7 +222,7 @@ var faults = []fault{
 			b.must(v.WriteFile(layout.ConfigFile, []byte("[mqtt]\nurl = \"http://10.0.2.2\"\nbroker = 3\n")))
 		})
 		b.start()
-		b.answers() // with what was imported before
+		b.answers()                                                                           // with what was imported before
 		b.sh("until grep -q '\\[pattern\\]' /sys/class/leds/ACT/trigger; do sleep 0.2; done") // the kernel blinks it
 		b.off()
 		status := b.file(layout.StatusFile)
