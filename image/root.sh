@@ -63,6 +63,8 @@ ln -sf /run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
 sed -i 's/^hosts:.*/hosts: files resolve [!UNAVAIL=return] dns/' "$root/etc/nsswitch.conf" 2>/dev/null ||
 	printf 'passwd: files\ngroup: files\nshadow: files\nhosts: files resolve [!UNAVAIL=return] dns\n' >"$root/etc/nsswitch.conf"
 
+# What radio may do in which country: signed by those whom every kernel trusts, Debian's and Raspberry Pi's.
+for f in regulatory.db regulatory.db.p7s; do ln -s "$f-upstream" "$root/lib/firmware/$f"; done
 rm -rf "$root/etc/init.d" "$root"/etc/rc?.d # systemctl would hand their services to another tool
 
 # What starts. Nobody logs in but by SSH, and only with a key from the card.
