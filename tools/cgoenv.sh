@@ -28,6 +28,8 @@ pi4) march=-march=armv8-a cross=arm64 ;;
 pi5) march=-march=armv8.2-a+dotprod+fp16 cross=arm64 ;;
 *) die "unknown target '$target': want native, amd64, pi4 or pi5" ;;
 esac
+# ggml asks for kernels with AMX where the processor has it, and the module comes without them.
+[ "$target/$(go env GOHOSTARCH)" != native/amd64 ] || march="$march -mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
 [ "$(go env GOHOSTARCH)" != "$cross" ] || cross= # an arm64 machine builds for itself
 
 for h in nlohmann/json.hpp stb/stb_image.h; do

@@ -51,11 +51,12 @@ arm64) eval "$(tools/cgoenv.sh pi5)" ;; # Orin's cores know dot products and hal
 *) eval "$(tools/cgoenv.sh native)" ;;
 esac
 
-# What ggml's own build takes, with attention for the cache types that the engine uses.
+# What ggml's own build takes: attention with the pairs of cache types that it cannot do without.
 (
 	cd "$ggml/src/ggml-cuda"
 	ls ./*.cu template-instances/fattn-tile*.cu template-instances/fattn-mma*.cu template-instances/mmq*.cu \
-		template-instances/mmf*.cu template-instances/fattn-vec*f16-f16.cu
+		template-instances/mmf*.cu template-instances/fattn-vec*f16-f16.cu template-instances/fattn-vec*q4_0-q4_0.cu \
+		template-instances/fattn-vec*q8_0-q8_0.cu
 ) >"$out/sources"
 echo "compiling $(wc -l <"$out/sources") files for sm_$arch with $("$nvcc" --version | sed -n 's/.*release \([^,]*\).*/CUDA \1/p')"
 export nvcc arch out ggml includes
