@@ -8,6 +8,7 @@ package mqtttest
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -159,15 +160,20 @@ func (m *Mosquitto) end(s syscall.Signal) {
 // Log is what the broker has written so far.
 func (m *Mosquitto) Log() string { return m.log.String() }
 
-// FreeAddr is an address of 127.0.0.1 that nobody listens on now.
+// FreeAddr is an address of 127.0.0.1 that nobody listens on now. Its port is none of those
+// that Linux gives to connections (ip_local_port_range): one of the test's own would take it
+// before the broker does.
 func FreeAddr(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10000+rand.N(20000)))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no free port on 127.0.0.1")
+	return ""
 }
 
 type syncBuffer struct {
