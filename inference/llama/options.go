@@ -15,6 +15,10 @@ const maxThreads = 512
 // ErrModel marks a file that is not a model this program can run. The text says why.
 var ErrModel = errors.New("not a usable model")
 
+// ErrGPU: this program was built for an NVIDIA GPU, and computes nowhere else.
+var ErrGPU = errors.New(noGPU + ", for which this engine was built: is the driver loaded, and may the service open its devices " +
+	"(/dev/nvidia*, /dev/nvhost-*, /dev/nvmap)? The plain lineside-engine runs on the processor")
+
 // ErrState marks a saved state that this model and build did not write, or that
 // is damaged.
 var ErrState = errors.New("saved state does not fit")

@@ -76,7 +76,7 @@ func open(ctx context.Context, path string, o C.ls_options, h *hooks, progress f
 		return nil, fmt.Errorf("loading %s: %w", path, err)
 	}
 	slog.Debug("llama.cpp refused a model", "path", path, "reason", e.String())
-	return nil, fmt.Errorf("%w: %s: %s", ErrModel, path, e.explain())
+	return nil, refused(path, e.String())
 }
 
 func (s *session) close() {
@@ -106,8 +106,9 @@ var explanations = []struct{ theirs, ours string }{
 	{"mlock", "it cannot be locked in memory"},
 }
 
-func (r *reason) explain() string {
-	text := r.String()
+func (r *reason) explain() string { return explain(r.String()) }
+
+func explain(text string) string {
 	for _, e := range explanations {
 		if strings.Contains(text, e.theirs) {
 			return e.ours
@@ -115,6 +116,17 @@ func (r *reason) explain() string {
 	}
 	return "llama.cpp cannot load it (the debug log has its words)"
 }
+
+// refused is why a model was not loaded.
+func refused(path, text string) error {
+	if strings.Contains(text, noGPU) {
+		return ErrGPU // whatever the model
+	}
+	return fmt.Errorf("%w: %s: %s", ErrModel, path, explain(text))
+}
+
+// noGPU is what the shim of an engine for a GPU says.
+const noGPU = "no NVIDIA GPU is found"
 
 // errThrown is an exception inside llama.cpp; what it was is in the debug log.
 var errThrown = errors.New("llama.cpp failed inside; the debug log has its words")

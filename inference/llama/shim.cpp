@@ -100,8 +100,7 @@ static bool on_progress(float part, void *p) {
 // processor it would be slower than the plain one without a word.
 static int gpu_layers() {
 	if (!ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_GPU))
-		throw std::runtime_error("no NVIDIA GPU is found, for which this engine was built: is the driver loaded, and may "
-			"the service open its devices (/dev/nvidia*, /dev/nvhost-*, /dev/nvmap)? The plain lineside-engine runs on the processor");
+		throw std::runtime_error("no NVIDIA GPU is found"); // Go says the rest
 	return 999;
 }
 static const auto flash_attention = LLAMA_FLASH_ATTN_TYPE_AUTO;
