@@ -2,6 +2,7 @@
 package image_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -43,5 +44,25 @@ func TestRAUC(t *testing.T) {
 	}
 	if !strings.Contains(string(b), layout.DataDir) {
 		t.Error("RAUC keeps its notes elsewhere than on the data partition")
+	}
+}
+
+// TestPlaces has the files of a start name the places of the layout.
+func TestPlaces(t *testing.T) {
+	card := func(partition int) string { return fmt.Sprintf("%s/%d", layout.CardDir, partition) }
+	for file, want := range map[string][]string{
+		"files/fstab":                       {card(layout.Selector) + " " + layout.SelectorDir + " ", card(layout.Data) + " " + layout.DataDir + " "},
+		"files/units/lineside-data.service": {" " + card(layout.Data) + "\n"},
+		"files/data.sh":                     {"note=" + layout.DataNote + "\n"},
+	} {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range want {
+			if !strings.Contains(string(b), w) {
+				t.Errorf("%s lacks %q", file, w)
+			}
+		}
 	}
 }

@@ -26,10 +26,6 @@ const (
 	Run        = "run"          // what the started system finds in its /run
 )
 
-// Card is where the started system finds links to the partitions of the card, by their
-// numbers, as in …/7. udev's own names for them come seconds later.
-const Card = "/run/lineside-image/card"
-
 // Init writes an archive with the program as /init and the modules that it loads at
 // start, with all that they need, from a folder like /lib/modules/6.1.0-49-arm64.
 func Init(w io.Writer, program, moduleDir string, modules []string) error {

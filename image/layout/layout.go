@@ -137,6 +137,7 @@ const (
 	ConfigDir   = DataDir + "/config"
 	DaemonDir   = DataDir + "/lineside"
 	RunDir      = "/run/lineside-image" // made anew at every start
+	CardDir     = RunDir + "/card"      // links to the card's partitions by their numbers, seconds before udev names them
 	DataNote    = RunDir + "/data-lost" // a sentence, where the data partition had to be mended or made anew
 )
 

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lineside/image/initrd"
+	"lineside/image/layout"
 )
 
 const target = "/root"
@@ -67,7 +68,7 @@ func boot() error {
 		return err
 	}
 	if strings.HasPrefix(o.root, partUUID) {
-		if err := linkPartitions(target+initrd.Card, disk, "/sys", "/dev"); err != nil {
+		if err := linkPartitions(target+layout.CardDir, disk, "/sys", "/dev"); err != nil {
 			return fmt.Errorf("name the card's partitions: %w", err)
 		}
 	}
