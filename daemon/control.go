@@ -296,6 +296,9 @@ func (d *Daemon) watchEngine(ctx context.Context) error {
 		case <-t.C:
 		case <-d.look:
 		}
+		d.mu.Lock()
+		w.falls = d.falls
+		d.mu.Unlock()
 		hctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 		h, err := d.Engine.Health(hctx)
 		cancel()
@@ -315,6 +318,7 @@ type engineWatch struct {
 	ready bool
 	once  bool // it was ready before
 	model string
+	falls uint64 // the daemon's, when this look began
 	steps uint64
 	moved time.Time
 	down  time.Time // since when it cannot answer; zero while it can
@@ -342,6 +346,10 @@ func (d *Daemon) engineIs(ctx context.Context, h *inference.Health, err error, w
 		w.down = time.Now()
 	}
 	d.mu.Lock()
+	if ready && w.falls != d.falls { // it answered, and ended since
+		d.mu.Unlock()
+		return false
+	}
 	if err == nil {
 		d.engine = *h
 	}

@@ -151,6 +151,7 @@ type Daemon struct {
 	asks      map[ledger.Key]*ask // working: queued or running
 	board     admission.Board
 	engine    inference.Health
+	falls     uint64     // how often an ask found that the engine is gone
 	lamp      lamp.State // what the light shows
 	voice     lamp.State // what the status says: all but the absence of the broker
 	latency   map[string]*latencies

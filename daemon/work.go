@@ -277,15 +277,19 @@ func (d *Daemon) again(a *ask, err error) bool {
 	var dial *net.OpError
 	var wait time.Duration
 	switch {
-	case errors.Is(err, inference.ErrNotReady):
 	case errors.Is(err, inference.ErrBusy):
 		wait = 200 * time.Millisecond
+	case errors.Is(err, inference.ErrNotReady):
 	case errors.Is(err, inference.ErrUnavailable) && errors.As(err, &dial) && dial.Op == "dial":
 	case errors.Is(err, inference.ErrUnavailable):
 		d.mu.Lock()
 		a.attempts++ // other workers look whether a suspect runs
+		last := a.attempts >= crashes
+		if last {
+			d.engineFell() // whoever waits behind it must not meet an engine that is ending
+		}
 		d.mu.Unlock()
-		if a.attempts >= crashes {
+		if last {
 			return false
 		}
 		if d.Store != nil {
@@ -303,20 +307,25 @@ func (d *Daemon) again(a *ask, err error) bool {
 	d.mu.Lock()
 	a.cancel = nil
 	d.queue.Return(it)
-	if wait == 0 { // watchEngine says when it is back
-		d.board.Ready = false
-		if d.board.Why == "" {
-			d.board.Why = "the engine went away and is being started again"
-		}
-	}
-	d.mu.Unlock()
 	if wait == 0 {
-		nudge(d.look)
+		d.engineFell()
 	} else {
 		time.AfterFunc(wait, func() { nudge(d.wake) })
 	}
+	d.mu.Unlock()
 	nudge(d.tick)
 	return true
+}
+
+// engineFell keeps asks from the engine until it answered a look that began after this.
+// d.mu is held.
+func (d *Daemon) engineFell() {
+	d.falls++
+	d.board.Ready = false
+	if d.board.Why == "" {
+		d.board.Why = "the engine went away and is being started again"
+	}
+	nudge(d.look)
 }
 
 // timed takes in how long an answer took.
