@@ -222,6 +222,9 @@ func New(o Options) (*Daemon, error) {
 	if err := d.scanSkills(); err != nil {
 		d.Log.Warn("no skills", "err", err)
 	}
+	if d.Audit != nil {
+		d.auditIs(d.Audit.Err()) // the disk may be read-only
+	}
 	if d.Store != nil {
 		if err := d.recover(time.Now()); err != nil {
 			d.Log.Error("asks from before the start cannot be read", "err", err)

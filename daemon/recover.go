@@ -2,15 +2,18 @@ package daemon
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"lineside/daemon/ledger"
 	"lineside/daemon/queue"
+	"lineside/daemon/store"
 	"lineside/mqtt"
 )
 
 // recover takes up what the last run left: answers that were not delivered go
-// out, asks go back into the queue if there is time left for them.
+// out, asks go back into the queue if there is time left for them. A disk that is
+// read-only would bring the same at every start: what is past its time then stays there.
 func (d *Daemon) recover(now time.Time) error {
 	asks, answers, unreadable, err := d.Store.Load()
 	if err != nil {
@@ -18,6 +21,10 @@ func (d *Daemon) recover(now time.Time) error {
 	}
 	if unreadable > 0 {
 		d.Log.Error("records of the store cannot be read and are left out", "records", unreadable)
+	}
+	if d.Store.Fixed() {
+		answers = slices.DeleteFunc(answers, func(s store.Answer) bool { return !s.Until.After(now) })
+		asks = slices.DeleteFunc(asks, func(s store.Ask) bool { return !s.Deadline.After(now) })
 	}
 	for _, s := range answers {
 		if s.Until.After(now) {

@@ -3,7 +3,10 @@ package hw
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"strings"
+	"syscall"
 )
 
 // ErrReadOnly: a file system takes no writes. One that turned read-only after an error
@@ -25,6 +28,18 @@ func Writable(path string) error {
 		return fmt.Errorf("%s: %w: restart the board; if it comes back, plan a new card", path, ErrReadOnly)
 	}
 	return nil
+}
+
+// MakeDir makes a folder for Lineside's data, where it is missing, and all above it. The error
+// wraps ErrReadOnly where the file system takes no writes, whether the folder is there or not.
+func MakeDir(path string, perm fs.FileMode) error {
+	err := os.MkdirAll(path, perm)
+	if errors.Is(err, syscall.EROFS) {
+		return fmt.Errorf("%w: %w", ErrReadOnly, err)
+	} else if err != nil {
+		return err
+	}
+	return Writable(path)
 }
 
 // findStorage adds free space, whether it can be used, and the wear that eMMC devices

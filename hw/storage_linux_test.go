@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lineside/hw"
+	"lineside/hw/hwtest"
 )
 
 // TestReadOnly mounts a file system read-only and looks whether it is noticed, as a
@@ -65,6 +66,32 @@ func TestWritable(t *testing.T) {
 	err := hw.Writable(dir)
 	if !errors.Is(err, hw.ErrReadOnly) || !strings.Contains(err.Error(), dir+": the file system is read-only: restart") {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestMakeDir(t *testing.T) {
+	dir := t.TempDir()
+	there, none := filepath.Join(dir, "there"), filepath.Join(dir, "none", "deep")
+	if err := hw.MakeDir(there, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	if err := hw.MakeDir(there, 0o750); err != nil {
+		t.Errorf("again: %v", err)
+	}
+	back, err := hwtest.Fix(dir)
+	if err != nil {
+		t.Skip(err)
+	}
+	for _, path := range []string{there, none} {
+		if err := hw.MakeDir(path, 0o750); !errors.Is(err, hw.ErrReadOnly) {
+			t.Errorf("%s on a read-only disk: %v", path, err)
+		}
+	}
+	if err := back(); err != nil {
+		t.Fatal(err)
+	}
+	if err := hw.MakeDir(none, 0o750); err != nil {
+		t.Error(err)
 	}
 }
 

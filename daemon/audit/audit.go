@@ -69,9 +69,9 @@ type Log struct {
 	writable func() error // whether the disk takes writes at all
 
 	mu     sync.Mutex
-	file   *os.File
-	size   int64 // of file, as far as it is good
-	number int   // of file
+	file   *os.File // nil where the disk took no writes at the start
+	size   int64    // of file, as far as it is good
+	number int      // of file
 	buffer bytes.Buffer
 	seq    uint64
 	head   string // hash of the last line
@@ -79,12 +79,16 @@ type Log struct {
 	lost   uint64 // entries that found no room
 }
 
-// Open continues the record in dir. A last line that a power cut tore is cut off.
+// Open continues the record in dir. A last line that a power cut tore is cut off. On a disk
+// that takes no writes nothing is recorded, which Err and Append tell.
 func Open(dir string, maxBytes int64, hashes bool) (*Log, error) {
-	if err := os.MkdirAll(dir, 0o750); err != nil {
+	l := &Log{dir: dir, max: maxBytes, hashes: hashes, writable: func() error { return hw.Writable(dir) }}
+	if err := hw.MakeDir(dir, 0o750); errors.Is(err, hw.ErrReadOnly) {
+		l.writable, l.err = func() error { return err }, err
+		return l, nil
+	} else if err != nil {
 		return nil, fmt.Errorf("open audit: %w", err)
 	}
-	l := &Log{dir: dir, max: maxBytes, hashes: hashes, writable: func() error { return hw.Writable(dir) }}
 	names, err := list(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open audit: %w", err)
@@ -287,6 +291,9 @@ func (l *Log) cut(size int64) error {
 func (l *Log) close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.file == nil {
+		return nil
+	}
 	return l.file.Close()
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"lineside/hw"
+	"lineside/hw/hwtest"
 	"lineside/mqtt"
 )
 
@@ -221,5 +222,45 @@ func TestReadOnly(t *testing.T) {
 				t.Errorf("%+v %v: nothing may be missing", r, err)
 			}
 		})
+	}
+}
+
+// TestReadOnlyFromTheStart tells at once that nothing is recorded, and leaves what is there.
+func TestReadOnlyFromTheStart(t *testing.T) {
+	disk := t.TempDir()
+	dir := filepath.Join(disk, "audit")
+	entry := Entry{Client: "plc", Ask: []byte(`{"id":"1"}`)}
+	l, err := Open(dir, 1<<20, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(l.Append(entry), l.flush(true), l.close()); err != nil {
+		t.Fatal(err)
+	}
+	back, err := hwtest.Fix(disk)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer func() {
+		if err := back(); err != nil {
+			t.Error(err)
+		}
+	}()
+	for _, d := range []string{dir, filepath.Join(disk, "none")} {
+		l, err := Open(d, 1<<20, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, err := range map[string]error{"err": l.Err(), "append": l.Append(entry), "flush": l.flush(true)} {
+			if !errors.Is(err, hw.ErrReadOnly) {
+				t.Errorf("%s: %s: %v", d, name, err)
+			}
+		}
+		if err := l.close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if r, err := Read(dir, nil); err != nil || r.Lines != 1 {
+		t.Errorf("%+v %v", r, err)
 	}
 }

@@ -23,7 +23,7 @@ import (
 	"lineside/hw"
 )
 
-// ErrBroken: the file cannot be read. Open has put it aside.
+// ErrBroken: the file cannot be read. Open has put it aside, unless the disk is read-only.
 var ErrBroken = errors.New("the store was broken")
 
 const (
@@ -68,13 +68,14 @@ type Answer struct {
 
 // Store is the file. Its methods may be called from any goroutine.
 type Store struct {
-	db    *bolt.DB
-	limit int64 // bytes of the file
+	db    *bolt.DB // nil where there is none and the disk takes none
+	limit int64    // bytes of the file
 	ops   chan op
 
 	writable func() error // whether the disk takes writes at all
 
 	existed bool
+	fixed   bool         // since the start the disk takes no writes
 	notes   atomic.Int32 // since the last lazy write
 
 	// Only Run's goroutine uses these.
@@ -89,13 +90,16 @@ type op struct {
 
 // Open opens or makes the file in dir. A file that cannot be read is renamed
 // and replaced by an empty one: the Store is good, and the error wraps ErrBroken.
+// On a disk that takes no writes the Store reads what is there and keeps nothing.
 func Open(dir string, maxBytes int64) (*Store, error) {
-	if err := os.MkdirAll(dir, 0o750); err != nil {
+	path := filepath.Join(dir, fileName)
+	if err := hw.MakeDir(dir, 0o750); errors.Is(err, hw.ErrReadOnly) {
+		return openFixed(path, err)
+	} else if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	path := filepath.Join(dir, fileName)
 	_, missing := os.Stat(path)
-	db, err := openFile(path)
+	db, err := openFile(path, false)
 	var broken error
 	if err != nil && !errors.Is(err, berrors.ErrTimeout) && !os.IsPermission(err) {
 		aside := path + ".broken"
@@ -103,7 +107,7 @@ func Open(dir string, maxBytes int64) (*Store, error) {
 			return nil, fmt.Errorf("open store %s: %w", path, err)
 		}
 		broken = fmt.Errorf("%w and put aside as %s: %w", ErrBroken, aside, err)
-		db, err = openFile(path)
+		db, err = openFile(path, false)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w: is another linesided running?", path, err)
@@ -114,8 +118,22 @@ func Open(dir string, maxBytes int64) (*Store, error) {
 	}, broken
 }
 
+// openFixed opens the file on a disk that takes no writes, and why it does not.
+func openFixed(path string, why error) (*Store, error) {
+	s := &Store{ops: make(chan op, backlog), writable: func() error { return why }, fixed: true}
+	db, err := openFile(path, true)
+	switch {
+	case os.IsNotExist(err):
+		return s, nil
+	case err != nil:
+		return s, fmt.Errorf("%w: %s: %w", ErrBroken, path, err)
+	}
+	s.db, s.existed = db, true
+	return s, nil
+}
+
 // openFile walks the pages first, because bbolt finds damage only when it meets it.
-func openFile(path string) (db *bolt.DB, err error) {
+func openFile(path string, fixed bool) (db *bolt.DB, err error) {
 	defer func() {
 		if r := recover(); r != nil { // bbolt panics on damaged pages
 			if db != nil {
@@ -126,12 +144,12 @@ func openFile(path string) (db *bolt.DB, err error) {
 			db = nil
 		}
 	}()
-	if err := sound(path); err != nil && !os.IsNotExist(err) {
+	if err := sound(path); err != nil && (fixed || !os.IsNotExist(err)) {
 		return nil, err
 	}
-	db, err = bolt.Open(path, 0o600, &bolt.Options{Timeout: closeWait, NoFreelistSync: true, FreelistType: bolt.FreelistMapType})
-	if err != nil {
-		return nil, err
+	db, err = bolt.Open(path, 0o600, &bolt.Options{Timeout: closeWait, NoFreelistSync: true, FreelistType: bolt.FreelistMapType, ReadOnly: fixed})
+	if err != nil || fixed {
+		return db, err
 	}
 	err = db.Update(func(tx *bolt.Tx) error {
 		for _, b := range [][]byte{asksBucket, answersBucket} {
@@ -150,10 +168,20 @@ func openFile(path string) (db *bolt.DB, err error) {
 // Existed tells whether an earlier run had left the file.
 func (s *Store) Existed() bool { return s.existed }
 
+// Fixed tells that the disk took no writes when the Store was opened: nothing is kept, and
+// what is read may be answered, delivered and past its time since long ago.
+func (s *Store) Fixed() bool { return s.fixed }
+
 // Load reads everything, for the start. Records that cannot be read are left out
 // and counted.
 func (s *Store) Load() (asks []Ask, answers []Answer, unreadable int, err error) {
+	if s.db == nil {
+		return nil, nil, 0, nil
+	}
 	err = s.db.View(func(tx *bolt.Tx) error {
+		if tx.Bucket(asksBucket) == nil || tx.Bucket(answersBucket) == nil {
+			return nil // cut off as it was made, and not to be mended on this disk
+		}
 		err := tx.Bucket(asksBucket).ForEach(func(_, v []byte) error {
 			var a Ask
 			if json.Unmarshal(v, &a) != nil {
@@ -256,7 +284,7 @@ func (s *Store) Run(ctx context.Context) error {
 				break
 			}
 			s.commit(lazy)
-			return s.db.Close()
+			return s.close()
 		case <-timer.C:
 			s.commit(lazy)
 			lazy = nil
@@ -270,6 +298,13 @@ func (s *Store) Run(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+func (s *Store) close() error {
+	if s.db == nil {
+		return nil
+	}
+	return s.db.Close()
 }
 
 // gather takes what has come meanwhile.

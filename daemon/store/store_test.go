@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 
 	"lineside/daemon/ledger"
 	"lineside/hw"
+	"lineside/hw/hwtest"
 )
 
 // run opens the store and runs it; stop ends it and waits.
@@ -215,6 +217,78 @@ func TestReadOnly(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// TestReadOnlyFromTheStart reads what is there and keeps nothing, whatever was left there.
+func TestReadOnlyFromTheStart(t *testing.T) {
+	key := ledger.Key{Client: "plc", ID: "1"}
+	for _, c := range []struct {
+		name  string
+		leave func(t *testing.T, dir string)
+		asks  int
+		err   error
+	}{
+		{"an ask", func(t *testing.T, dir string) {
+			s, stop := run(t, dir, 1<<20)
+			done, waits := wait(t)
+			s.PutAsk(Ask{Key: key}, done)
+			waits()
+			stop()
+		}, 1, nil},
+		{"nothing", func(*testing.T, string) {}, 0, nil},
+		{"no folder", func(t *testing.T, dir string) {
+			if err := os.Remove(dir); err != nil {
+				t.Fatal(err)
+			}
+		}, 0, nil},
+		{"a new file", func(t *testing.T, dir string) { scribble(t, dir, "") }, 0, ErrBroken},
+		{"damage", func(t *testing.T, dir string) { scribble(t, dir, strings.Repeat("x", 1<<16)) }, 0, ErrBroken},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			disk := t.TempDir()
+			dir := filepath.Join(disk, "state")
+			if err := os.Mkdir(dir, 0o750); err != nil {
+				t.Fatal(err)
+			}
+			c.leave(t, dir)
+			back, err := hwtest.Fix(disk)
+			if err != nil {
+				t.Skip(err)
+			}
+			defer func() {
+				if err := back(); err != nil {
+					t.Error(err)
+				}
+			}()
+			s, err := Open(dir, 1<<20)
+			if s == nil || !errors.Is(err, c.err) || !s.Fixed() {
+				t.Fatalf("store is %v, error %v", s, err)
+			}
+			if asks, _, _, err := s.Load(); len(asks) != c.asks || err != nil {
+				t.Errorf("%d asks, want %d (%v)", len(asks), c.asks, err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan error)
+			go func() { ended <- s.Run(ctx) }()
+			got := make(chan error)
+			s.PutAsk(Ask{Key: ledger.Key{Client: "plc", ID: "2"}}, func(err error) { got <- err })
+			if err := <-got; !errors.Is(err, hw.ErrReadOnly) {
+				t.Errorf("put: %v", err)
+			}
+			s.Remove(key)
+			cancel()
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func scribble(t *testing.T, dir, text string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, fileName), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 

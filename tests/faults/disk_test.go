@@ -1,7 +1,9 @@
 package faults
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -12,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lineside/mqtt"
+	"lineside/mqtt/wire"
 )
 
 // smallDisk puts store and audit of a world that does not run yet on a disk of 4 MB,
@@ -102,6 +105,52 @@ func TestDiskReadOnly(t *testing.T) {
 	w.journal("no longer the matter.*disk_read_only")
 	w.journal("no longer the matter.*audit_full")
 	w.state(mqtt.StateReady)
+}
+
+// TestDiskReadOnlyFromTheStart: the board is started again, and its card is worn out. It
+// answers all the same, knows what it answered before, and says what it does not keep.
+func TestDiskReadOnlyFromTheStart(t *testing.T) {
+	for _, version := range []string{"3.1.1", "5"} {
+		t.Run(version, func(t *testing.T) {
+			w := prepare(t, version, "good.gguf", "")
+			disk := w.smallDisk()
+			w.daemon()
+			w.state(mqtt.StateReady)
+			before := w.asks("before", 3, 1)
+			if tally, _ := w.settle(before); tally.Codes["ok"] != len(before) {
+				t.Fatalf("%s", tally)
+			}
+			left := w.asks("left", 4, 50)
+			w.accepted(left)
+			w.kill()
+			if err := unix.Mount("", disk, "", unix.MS_REMOUNT|unix.MS_RDONLY, "size=4m"); err != nil {
+				t.Fatal(err)
+			}
+			for start := range 2 {
+				w.daemon()
+				w.state(mqtt.StateReady)
+				ids := w.asks(fmt.Sprintf("fixed%d", start), 4, 3)
+				if tally, again := w.settle(append(ids, left...)); tally.Codes["ok"] != len(ids)+len(left) || again > 0 {
+					t.Errorf("with a read-only disk: %s, asked again: %d", tally, again)
+				}
+				if start == 0 {
+					w.kill()
+				}
+			}
+			w.journal("the store does not take asks.*read-only")
+			w.journal("condition=disk_read_only why=.*read-only")
+			w.journal("condition=audit_full why=.*read-only")
+			w.send(before[0])
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			_, err := w.client.Message(ctx, "llm/v1/reply/plc/b03/answer", func(m wire.Message) bool {
+				return strings.Contains(string(m.Payload), fmt.Sprintf("%q", before[0])) && strings.Contains(string(m.Payload), `"replay":true`)
+			})
+			if err != nil {
+				t.Errorf("%s was answered before, and is not known: %v", before[0], err)
+			}
+		})
+	}
 }
 
 // journal waits until linesided has said this.

@@ -62,6 +62,7 @@ var all = []fault{
 	{"the clock jumps a day", clockJump},
 	{"the disk is full", diskFull},
 	{"the root is read-only", readOnly},
+	{"a start on a read-only root", startReadOnly},
 	{"power cut", powerCut},
 }
 
@@ -295,10 +296,22 @@ func diskFull(a *appliance) row {
 	return unwritable(a, "no space|0 MB left", "rm -f /full /full2")
 }
 
+// fixRoot is how a script makes the root read-only, as the kernel does after an error.
+const fixRoot = "sync; echo u >/proc/sysrq-trigger; until grep -q ' / ext4 ro' /proc/mounts; do :; done"
+
 func readOnly(a *appliance) row {
-	a.sh("sync; echo u >/proc/sysrq-trigger; until grep -q ' / ext4 ro' /proc/mounts; do :; done")
+	a.sh(fixRoot)
 	// ext4 of Linux 6.1 takes what is written to open files, and its fsync, without an error: only the mount's flag tells.
 	return unwritable(a, "(?i)read-only", "mount -o remount,rw /")
+}
+
+// startReadOnly starts both services on a root that nobody can write: the board answers all
+// the same, and keeps things again after its next start.
+func startReadOnly(a *appliance) row {
+	begun := time.Now()
+	a.sh(fixRoot+"; systemctl restart --no-block %s %s", engineUnit, daemonUnit)
+	a.status(begun, mqtt.StateReady, "")
+	return unwritable(a, "(?i)the store does not take asks.*read-only", "mount -o remount,rw / && systemctl restart --no-block "+daemonUnit)
 }
 
 // unwritable asks a board that cannot write, whose journal says so, and mends it.

@@ -50,10 +50,12 @@ func flock(path string) (*os.File, error) {
 // tried when the last daemon went down with its board is not tried again by itself.
 func (s *Store) Serve() (stop func(), err error) {
 	f, err := flock(s.path(serveFile))
-	if err != nil {
+	if errors.Is(err, unix.EROFS) || errors.Is(err, fs.ErrNotExist) { // a read-only disk: nobody can change anything here
+		return func() {}, nil
+	} else if err != nil {
 		return nil, fmt.Errorf("another daemon runs the models of %s: %w", s.dir, err)
 	}
-	if err := s.abandon(); err != nil && !errors.Is(err, ErrBusy) {
+	if err := s.abandon(); err != nil && !errors.Is(err, ErrBusy) && !stays(err) {
 		f.Close()
 		return nil, err
 	}

@@ -112,11 +112,37 @@ func TestReadOnlyDisk(t *testing.T) {
 	if i, err := s.Active(); err != nil || i.Manifest.Name != "one" {
 		t.Errorf("%+v, %v", i, err)
 	}
+	again := open(t, dir, roomy{}) // a daemon that starts
+	stop, err := again.Serve()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if i, err := again.Active(); err != nil || i.Manifest.Name != "one" {
+		t.Errorf("after a start: %+v, %v", i, err)
+	}
+	stop()
 	if err := unix.Mount("", dir, "", unix.MS_REMOUNT, "size=16m"); err != nil {
 		t.Fatal(err)
 	}
 	if got := running(t, s); got != "one" {
 		t.Errorf("%q runs", got)
+	}
+}
+
+// TestReadOnlyFromTheStart has no store on the disk, and none can be made: that is no model.
+func TestReadOnlyFromTheStart(t *testing.T) {
+	dir := tmpfs(t, "size=16m")
+	if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, "size=16m"); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, filepath.Join(dir, "models"), roomy{})
+	stop, err := s.Serve()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	if _, err := s.Active(); !errors.Is(err, store.ErrNoModel) {
+		t.Errorf("active: %v", err)
 	}
 }
 

@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"aead.dev/minisign"
+	"golang.org/x/sys/unix"
 
 	"lineside/inference/model/bundle"
 	"lineside/inference/model/licence"
@@ -85,7 +86,7 @@ func Open(dir string, o Options) (*Store, error) {
 		s.now = time.Now
 	}
 	for _, d := range []string{objectsDir, quarantineDir, incomingDir, trashDir, receiptsDir} {
-		if err := s.fs.MkdirAll(s.path(d)); err != nil {
+		if err := s.fs.MkdirAll(s.path(d)); err != nil && !errors.Is(err, unix.EROFS) {
 			return nil, err
 		}
 	}
@@ -93,14 +94,14 @@ func Open(dir string, o Options) (*Store, error) {
 }
 
 // tidy finishes what a power cut left. What belongs to another user stays until that
-// one comes.
+// one comes, and all of it on a disk that takes no writes.
 func (s *Store) tidy() error {
 	left, err := s.fs.ReadDir(s.path(trashDir))
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	for _, e := range left {
-		if err := s.fs.RemoveAll(s.path(trashDir, e.Name())); err != nil && !errors.Is(err, fs.ErrPermission) {
+		if err := s.fs.RemoveAll(s.path(trashDir, e.Name())); err != nil && !stays(err) {
 			return err
 		}
 	}
@@ -108,11 +109,13 @@ func (s *Store) tidy() error {
 	if err != nil {
 		return err
 	}
-	if err := s.point(st); err != nil && !errors.Is(err, fs.ErrPermission) {
+	if err := s.point(st); err != nil && !stays(err) {
 		return err
 	}
 	return nil
 }
+
+func stays(err error) bool { return errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS) }
 
 // Item is one installed bundle.
 type Item struct {
