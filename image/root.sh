@@ -40,6 +40,7 @@ put 644 emergency.conf "$units/rescue.service.d/lineside.conf"
 put 644 udevd.conf "$units/systemd-udevd.service.d/lineside.conf"
 put 644 coldplug.conf "$units/systemd-udev-trigger.service.d/lineside.conf"
 for unit in dbus systemd-logind systemd-user-sessions systemd-timesyncd ssh lineside-slots; do put 644 late.conf "$units/$unit.service.d/late.conf"; done
+put 644 card.conf "$units/linesided.service.d/card.conf"
 put 644 modules.conf usr/lib/modules-load.d/lineside.conf
 for unit in "$here"/files/units/*; do put 644 "units/${unit##*/}" "$units/${unit##*/}"; done
 install -D -m 644 "$keyring" "$root/etc/rauc/keyring.pem"

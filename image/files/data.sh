@@ -5,12 +5,25 @@
 #
 #   data PARTITION
 #
+# A worn-out card takes no writes any more: it says so, or each of them fails. What is on it is
+# then read as it stands, and the board answers until somebody brings a new one.
+#
 # No step has a time limit: a large card takes its time after a power cut. Each can be cut
 # short and is done again at the next start.
 set -u
 part=$(realpath "$1")
 sys=$(realpath "/sys/class/block/${part##*/}") # .../block/mmcblk0/mmcblk0p7
 note=/run/lineside-image/data-lost
+
+takes_writes() { # the block of the superblock, which every mount writes
+	read -r fixed <"$sys/ro"
+	[ "$fixed" = 0 ] && dd if="$part" of="$part" bs=4096 count=1 iflag=direct oflag=direct conv=notrunc status=none
+}
+if ! takes_writes; then
+	echo "the card takes no writes: it is read as it stands, and nothing is kept; plan a new one" >&2
+	# Without the journal's last changes, which would have to be written; data.mount finds it done.
+	exec mount -t ext4 -o ro,noload,nosuid,nodev,noexec,noatime "$part" /data
+fi
 
 # 8192 sectors are the 4 MiB that a grown partition's end is aligned to: see image/grow.
 read -r size <"${sys%/*}/size"

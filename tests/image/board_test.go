@@ -56,6 +56,7 @@ type board struct {
 	console  bytes.Buffer
 	log      io.Writer // the console, and a file to watch it in
 	extra    []machine.Disk
+	end      machine.Disk // how the card fails, as ReadOnly or Worn
 	args     []string
 }
 
@@ -215,7 +216,7 @@ func (b *board) start() {
 	kernel, initrd := b.extract(card, b.boot.Kernel), b.extract(card, b.boot.Initrd)
 	o := machine.Options{
 		Kernel: kernel, Initrd: []string{initrd, b.agent}, Append: b.boot.Cmdline,
-		Disks: append([]machine.Disk{{Path: b.card, Keep: true}}, b.extra...), Log: b.log,
+		Disks: append([]machine.Disk{{Path: b.card, Keep: true, ReadOnly: b.end.ReadOnly, Worn: b.end.Worn}}, b.extra...), Log: b.log,
 		// A restart ends QEMU: the firmware decides what starts next.
 		Args: append([]string{
 			"-action", "reboot=shutdown,watchdog=reset", "-device", "i6300esb",

@@ -11,6 +11,7 @@ import (
 
 	"lineside/image/fat"
 	"lineside/image/layout"
+	"lineside/tests/vm/machine"
 )
 
 // fault is one thing that goes wrong, and what must come of it.
@@ -83,6 +84,22 @@ func (b *board) tried(want layout.Slot) {
 	b.sh("systemd-run --no-block lineside image slots try")
 	b.restarted()
 	b.slotIs(want)
+}
+
+// wornOut cuts the power and starts with a card at its end.
+func (b *board) wornOut(end machine.Disk) string {
+	b.Helper()
+	b.start()
+	b.answers()
+	b.cut()
+	b.end = end
+	b.start()
+	mark := b.mark
+	b.status("ready", "read-only")
+	b.mark = mark
+	b.answers()
+	b.healthy()
+	return "A answers; the status says that nothing is kept"
 }
 
 // fellBack waits for the restart that ends a trial.
@@ -214,6 +231,8 @@ var faults = []fault{
 		b.off()
 		return "A answers; STATUS.txt: " + b.lost("was made anew")
 	}},
+	{"locked card", func(b *board) string { return b.wornOut(machine.Disk{ReadOnly: true}) }},
+	{"card whose writes fail", func(b *board) string { return b.wornOut(machine.Disk{Worn: true}) }},
 	{"wrong lineside.toml", func(b *board) string {
 		b.start()
 		b.answers() // the good one is imported

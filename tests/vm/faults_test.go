@@ -306,10 +306,11 @@ func readOnly(a *appliance) row {
 }
 
 // startReadOnly starts both services on a root that nobody can write: the board answers all
-// the same, and keeps things again after its next start.
+// the same, and keeps things again after its next start. /tmp is in memory, as on a card:
+// systemd 252 makes the folder of PrivateDevices= there, for any service.
 func startReadOnly(a *appliance) row {
 	begun := time.Now()
-	a.sh(fixRoot+"; systemctl restart --no-block %s %s", engineUnit, daemonUnit)
+	a.sh("mount -t tmpfs tmpfs /tmp; "+fixRoot+"; systemctl restart --no-block %s %s", engineUnit, daemonUnit)
 	a.status(begun, mqtt.StateReady, "")
 	return unwritable(a, "(?i)the store does not take asks.*read-only", "mount -o remount,rw / && systemctl restart --no-block "+daemonUnit)
 }

@@ -53,6 +53,7 @@ type Disk struct {
 	Path     string // a raw image
 	Format   string // "raw" where empty
 	ReadOnly bool
+	Worn     bool // every write fails, as on a card at its end
 	Keep     bool // write into the image; otherwise changes are lost with the machine
 }
 
@@ -163,6 +164,9 @@ func (m *Machine) args(o Options) ([]string, error) {
 	for i, d := range o.Disks {
 		opt := fmt.Sprintf("if=none,id=disk%d,file=%s,format=%s", i, d.Path, cmp.Or(d.Format, "raw"))
 		switch {
+		case d.Worn: // https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html: BlkdebugInjectErrorOptions
+			opt = strings.Replace(opt, "file=", "file.driver=blkdebug,file.image.filename=", 1) +
+				",file.inject-error.0.event=none,file.inject-error.0.iotype=write,file.inject-error.0.errno=5"
 		case d.ReadOnly:
 			opt += ",readonly=on"
 		case !d.Keep:
