@@ -17,7 +17,7 @@ const oldest = 249
 var since = map[string]int{
 	"Description": 0, "Documentation": 0, "Requires": 0, "Wants": 0, "After": 0, "Before": 0, "OnFailure": 0, "StartLimitIntervalSec": 230, // by this name; with the old one it was in [Unit] from 229 on
 	"StartLimitBurst": 229, "ConditionPathExists": 0,
-	"Type": 0, "NotifyAccess": 0, "ExecStart": 0, "ExecStopPost": 0, "ExecReload": 0, "Restart": 0, "RestartSec": 0,
+	"Type": 0, "NotifyAccess": 0, "ExecStart": 0, "ExecStopPost": 0, "ExecCondition": 243, "ExecReload": 0, "Restart": 0, "RestartSec": 0,
 	"TimeoutStartSec": 0, "TimeoutStopSec": 0, "WatchdogSec": 0, "Environment": 0, "EnvironmentFile": 0, "User": 0, "Group": 0,
 	"SupplementaryGroups": 0, "RuntimeDirectory": 0, "RuntimeDirectoryPreserve": 235, "StateDirectory": 235, "StateDirectoryMode": 235,
 	"ConfigurationDirectory": 235, "UMask": 0, "LoadCredential": 247,

@@ -189,7 +189,8 @@ func (l *Log) add(line Line) {
 
 func (l *Log) note(at time.Time, text string) { l.add(Line{At: mqtt.Stamp(at), Note: text}) }
 
-// Run writes what was appended until ctx ends, then writes the rest.
+// Run writes what was appended until ctx ends, then writes the rest. Its error is news: what
+// Err told before is no other failure at the end.
 func (l *Log) Run(ctx context.Context) error {
 	t := time.NewTicker(flushEvery)
 	defer t.Stop()
@@ -197,7 +198,12 @@ func (l *Log) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return errors.Join(l.flush(true), l.close())
+			told := l.Err() != nil
+			err := l.flush(true)
+			if told {
+				err = nil
+			}
+			return errors.Join(err, l.close())
 		case now := <-t.C:
 			sync := now.Sub(synced) >= syncEvery
 			if sync {

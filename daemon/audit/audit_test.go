@@ -256,8 +256,10 @@ func TestReadOnlyFromTheStart(t *testing.T) {
 				t.Errorf("%s: %s: %v", d, name, err)
 			}
 		}
-		if err := l.close(); err != nil {
-			t.Error(err)
+		ended, end := context.WithCancel(t.Context())
+		end()
+		if err := l.Run(ended); err != nil {
+			t.Errorf("the end: %v", err)
 		}
 	}
 	if r, err := Read(dir, nil); err != nil || r.Lines != 1 {

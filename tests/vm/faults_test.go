@@ -293,7 +293,7 @@ func clockJump(a *appliance) row {
 
 func diskFull(a *appliance) row {
 	a.sh("fallocate -l 100G /full 2>/dev/null; dd if=/dev/zero of=/full2 bs=1M 2>/dev/null; df / | tail -n 1")
-	return unwritable(a, "no space|0 MB left", "rm -f /full /full2")
+	return unwritable(a, "no space|0 MB left", func() { a.sh("rm -f /full /full2") })
 }
 
 // fixRoot is how a script makes the root read-only, as the kernel does after an error.
@@ -302,28 +302,33 @@ const fixRoot = "sync; echo u >/proc/sysrq-trigger; until grep -q ' / ext4 ro' /
 func readOnly(a *appliance) row {
 	a.sh(fixRoot)
 	// ext4 of Linux 6.1 takes what is written to open files, and its fsync, without an error: only the mount's flag tells.
-	return unwritable(a, "(?i)read-only", "mount -o remount,rw /")
+	return unwritable(a, "(?i)read-only", func() { a.sh("mount -o remount,rw /") })
 }
 
 // startReadOnly starts both services on a root that nobody can write: the board answers all
 // the same, and keeps things again after its next start. /tmp is in memory, as on a card:
 // systemd 252 makes the folder of PrivateDevices= there, for any service.
 func startReadOnly(a *appliance) row {
+	a.sh("systemctl stop %[1]s %[2]s && mount -t tmpfs tmpfs /tmp; "+fixRoot, engineUnit, daemonUnit)
 	begun := time.Now()
-	a.sh("mount -t tmpfs tmpfs /tmp; "+fixRoot+"; systemctl restart --no-block %s %s", engineUnit, daemonUnit)
+	a.sh("systemctl start --no-block %s %s", engineUnit, daemonUnit)
 	a.status(begun, mqtt.StateReady, "")
-	return unwritable(a, "(?i)the store does not take asks.*read-only", "mount -o remount,rw / && systemctl restart --no-block "+daemonUnit)
+	return unwritable(a, "(?i)the store does not take asks.*read-only", func() {
+		start := time.Now()
+		a.sh("mount -o remount,rw / && systemctl restart --no-block %s %s", engineUnit, daemonUnit)
+		a.status(start, mqtt.StateReady, "")
+	})
 }
 
 // unwritable asks a board that cannot write, whose journal says so, and mends it.
-func unwritable(a *appliance, journal, mend string) row {
+func unwritable(a *appliance, journal string, mend func()) row {
 	prompt, _ := golden(a.T)
 	ans := a.answer(a.send(prompt, patience))
 	state := fmt.Sprintf("answers %d %s", ans.Code, ans.Status)
 	line := a.logged(daemonUnit, journal)
 	a.lampIs("2 flashes")
 	start := time.Now()
-	a.sh("%s", mend)
+	mend()
 	return row{state: state, lamp: "2 flashes", journal: line, recovery: a.healed(start)}
 }
 
