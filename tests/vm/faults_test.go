@@ -98,10 +98,11 @@ func (a *appliance) table() {
 func (a *appliance) healed(since time.Time) time.Duration {
 	a.Helper()
 	// What comes in the first moment after a connect may have waited at the broker for as long
-	// as the board was away, which nobody knows after failed starts: it is asked again then.
+	// as the board was away, which nobody knows after failed starts: it is asked again then,
+	// as often as that moment lasts.
 	prompt, want := golden(a.T)
 	ans := a.answer(a.send(prompt, patience))
-	if ans.Code == mqtt.Expired {
+	for ans.Code == mqtt.Expired && time.Since(since) < patience {
 		ans = a.answer(a.send(prompt, patience))
 	}
 	if ans.Code != mqtt.OK || ans.Text != want {
