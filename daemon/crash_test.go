@@ -30,6 +30,13 @@ const (
 	death = 700 * time.Millisecond // until it is started again
 )
 
+// miss counts an ask that found it dead.
+func (m *mortal) miss() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.lost++
+}
+
 // alive is which life this is, or why it is none.
 func (m *mortal) alive() (int, error) {
 	m.mu.Lock()
@@ -57,7 +64,7 @@ func (m *mortal) Health(ctx context.Context) (*inference.Health, error) {
 func (m *mortal) Generate(ctx context.Context, r *inference.Request, emit func(string) error) (*inference.Result, error) {
 	born, err := m.alive()
 	if err != nil {
-		m.lost++
+		m.miss()
 		return nil, err
 	}
 	if r.Messages[len(r.Messages)-1].Content == "poison" {

@@ -277,9 +277,9 @@ func (d *Daemon) again(a *ask, err error) bool {
 	var dial *net.OpError
 	var wait time.Duration
 	switch {
+	case errors.Is(err, inference.ErrNotReady):
 	case errors.Is(err, inference.ErrBusy):
 		wait = 200 * time.Millisecond
-	case errors.Is(err, inference.ErrNotReady):
 	case errors.Is(err, inference.ErrUnavailable) && errors.As(err, &dial) && dial.Op == "dial":
 	case errors.Is(err, inference.ErrUnavailable):
 		d.mu.Lock()

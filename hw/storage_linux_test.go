@@ -7,13 +7,11 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"lineside/hw"
 	"lineside/hw/hwtest"
 )
 
-// TestReadOnly mounts a file system read-only and looks whether it is noticed, as a
+// TestReadOnly has a file system that is read-only and looks whether it is noticed, as a
 // reading and by who is about to write.
 func TestReadOnly(t *testing.T) {
 	dir := t.TempDir()
@@ -21,10 +19,7 @@ func TestReadOnly(t *testing.T) {
 	if err := os.Mkdir(fixed, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := unix.Mount("tmpfs", fixed, "tmpfs", unix.MS_RDONLY, "size=4k"); err != nil {
-		t.Skipf("nothing can be mounted here (%v): run as root", err)
-	}
-	t.Cleanup(func() { _ = unix.Unmount(fixed, unix.MNT_DETACH) })
+	back := hwtest.Fix(t, fixed)
 
 	board, err := hw.OpenWith("/", hw.Options{Disks: []string{dir, fixed, filepath.Join(dir, "none")}})
 	if err != nil {
@@ -42,9 +37,7 @@ func TestReadOnly(t *testing.T) {
 		t.Errorf("a disk that is not there: %+v", r)
 	}
 
-	if err := unix.Mount("", fixed, "", unix.MS_REMOUNT, "size=4k"); err != nil {
-		t.Fatal(err)
-	}
+	back()
 	board.Sample(&s) // at once, not a minute later
 	if got := s.Value(hw.ReadOnly, fixed); got != 0 {
 		t.Errorf("writable again, the reading says %v", got)
@@ -59,10 +52,7 @@ func TestWritable(t *testing.T) {
 	if err := hw.Writable(filepath.Join(dir, "none")); err == nil || errors.Is(err, hw.ErrReadOnly) {
 		t.Errorf("a folder that is not there: %v", err)
 	}
-	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_RDONLY, "size=4k"); err != nil {
-		t.Skipf("nothing can be mounted here (%v): run as root", err)
-	}
-	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	hwtest.Fix(t, dir)
 	err := hw.Writable(dir)
 	if !errors.Is(err, hw.ErrReadOnly) || !strings.Contains(err.Error(), dir+": the file system is read-only: restart") {
 		t.Errorf("%v", err)
@@ -78,18 +68,13 @@ func TestMakeDir(t *testing.T) {
 	if err := hw.MakeDir(there, 0o750); err != nil {
 		t.Errorf("again: %v", err)
 	}
-	back, err := hwtest.Fix(dir)
-	if err != nil {
-		t.Skip(err)
-	}
+	back := hwtest.Fix(t, dir)
 	for _, path := range []string{there, none} {
 		if err := hw.MakeDir(path, 0o750); !errors.Is(err, hw.ErrReadOnly) {
 			t.Errorf("%s on a read-only disk: %v", path, err)
 		}
 	}
-	if err := back(); err != nil {
-		t.Fatal(err)
-	}
+	back()
 	if err := hw.MakeDir(none, 0o750); err != nil {
 		t.Error(err)
 	}

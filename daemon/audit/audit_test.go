@@ -237,15 +237,7 @@ func TestReadOnlyFromTheStart(t *testing.T) {
 	if err := errors.Join(l.Append(entry), l.flush(true), l.close()); err != nil {
 		t.Fatal(err)
 	}
-	back, err := hwtest.Fix(disk)
-	if err != nil {
-		t.Skip(err)
-	}
-	defer func() {
-		if err := back(); err != nil {
-			t.Error(err)
-		}
-	}()
+	hwtest.Fix(t, disk)
 	for _, d := range []string{dir, filepath.Join(disk, "none")} {
 		l, err := Open(d, 1<<20, false)
 		if err != nil {

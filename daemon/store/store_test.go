@@ -252,15 +252,7 @@ func TestReadOnlyFromTheStart(t *testing.T) {
 				t.Fatal(err)
 			}
 			c.leave(t, dir)
-			back, err := hwtest.Fix(disk)
-			if err != nil {
-				t.Skip(err)
-			}
-			defer func() {
-				if err := back(); err != nil {
-					t.Error(err)
-				}
-			}()
+			hwtest.Fix(t, disk)
 			s, err := Open(dir, 1<<20)
 			if s == nil || !errors.Is(err, c.err) || !s.Fixed() {
 				t.Fatalf("store is %v, error %v", s, err)

@@ -213,10 +213,12 @@ func (b *board) start() {
 	defer card.Close()
 	b.boot, err = b.firmware.Start(card)
 	b.must(err)
+	disk := b.end
+	disk.Path, disk.Keep = b.card, true
 	kernel, initrd := b.extract(card, b.boot.Kernel), b.extract(card, b.boot.Initrd)
 	o := machine.Options{
 		Kernel: kernel, Initrd: []string{initrd, b.agent}, Append: b.boot.Cmdline,
-		Disks: append([]machine.Disk{{Path: b.card, Keep: true, ReadOnly: b.end.ReadOnly, Worn: b.end.Worn}}, b.extra...), Log: b.log,
+		Disks: append([]machine.Disk{disk}, b.extra...), Log: b.log,
 		// A restart ends QEMU: the firmware decides what starts next.
 		Args: append([]string{
 			"-action", "reboot=shutdown,watchdog=reset", "-device", "i6300esb",

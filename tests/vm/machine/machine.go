@@ -162,11 +162,13 @@ func (m *Machine) args(o Options) ([]string, error) {
 		args = append(args, "-dtb", o.DTB)
 	}
 	for i, d := range o.Disks {
-		opt := fmt.Sprintf("if=none,id=disk%d,file=%s,format=%s", i, d.Path, cmp.Or(d.Format, "raw"))
-		switch {
-		case d.Worn: // https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html: BlkdebugInjectErrorOptions
-			opt = strings.Replace(opt, "file=", "file.driver=blkdebug,file.image.filename=", 1) +
+		file := "file=" + d.Path
+		if d.Worn { // https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html: BlkdebugInjectErrorOptions
+			file = "file.driver=blkdebug,file.image.filename=" + d.Path +
 				",file.inject-error.0.event=none,file.inject-error.0.iotype=write,file.inject-error.0.errno=5"
+		}
+		opt := fmt.Sprintf("if=none,id=disk%d,%s,format=%s", i, file, cmp.Or(d.Format, "raw"))
+		switch {
 		case d.ReadOnly:
 			opt += ",readonly=on"
 		case !d.Keep:
